@@ -1,0 +1,34 @@
+# `make run` and `make test` are all a newcomer needs; everything else is for contributors.
+PYTHON ?= python3
+FILE ?= README.md
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: run test lint check clean
+
+run: $(INSTALLED)
+	@$(BIN)/copydesk demo "$(FILE)"
+
+test: $(INSTALLED) lint
+	@$(BIN)/coverage erase
+	@$(BIN)/python -m pytest -n 2 --cov --cov-report=
+	@$(BIN)/coverage report
+
+lint: $(INSTALLED)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+# Installed once, and again when the project's own description of itself changes.
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("copydesk needs CPython 3.11 or newer; this is %s; try make PYTHON=python3.12" % sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) (once)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[llm,dev-servers]' --group test
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .copydesk build dist *.egg-info .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""The migrations, in order; generated from the models by `copydesk db revision`."""

@@ -1,0 +1,94 @@
+"""Everything of the database that a table definition does not hold, as ordered SQL statements.
+
+Functions, triggers, row level security, policies and grants. Alembic's autogenerate compares the
+result of these statements with the live database (see `models.comparison`), so that a difference
+in any of them turns `copydesk db check` red. Names are unqualified on purpose.
+"""
+
+from models.base import Base
+from models.functions import ORDER, function_sources
+from models.roles import APP, DISPATCH, FUNCTION_GRANTS, OWNER, TABLE_GRANTS
+
+# The scope is read once a statement (a sub-select), and an unset one raises: it fails closed.
+_SCOPE = "(SELECT current_setting('app.project_id')::uuid)"
+
+TRIGGERS = (
+    """
+    CREATE TRIGGER refuse_language_change BEFORE UPDATE ON projects
+    FOR EACH ROW WHEN (OLD.language IS DISTINCT FROM NEW.language)
+    EXECUTE FUNCTION refuse_language_change()
+    """,
+    """
+    CREATE TRIGGER touch_project BEFORE UPDATE ON projects
+    FOR EACH ROW EXECUTE FUNCTION touch_project()
+    """,
+    """
+    CREATE TRIGGER refuse_illegal_move BEFORE UPDATE ON agent_executions
+    FOR EACH ROW WHEN (
+        NEW.attempt < OLD.attempt
+        OR (OLD.status IN ('completed', 'failed', 'cancelled')
+            AND NEW.status IS DISTINCT FROM OLD.status)
+    )
+    EXECUTE FUNCTION refuse_illegal_move()
+    """,
+)
+
+
+def project_owned() -> dict[str, str]:
+    """Return the project-owned tables, each with the column that names the project."""
+    tables = {
+        table.name: "project_id"
+        for table in Base.metadata.sorted_tables
+        if "project_id" in table.columns
+    }
+    return {"projects": "id", **tables}
+
+
+def statements() -> list[str]:
+    """Return all statements, in an order in which they can be executed on fresh tables."""
+    return [
+        *function_sources(),
+        *TRIGGERS,
+        *(sql for table, column in project_owned().items() for sql in _isolation(table, column)),
+        *_dispatch_policies(),
+        *_grants(),
+    ]
+
+
+def _isolation(table: str, column: str) -> list[str]:
+    inside = f"{column} = {_SCOPE}"
+    return [
+        f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
+        f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY",
+        # The guard is restrictive: whatever policy somebody adds later, it still holds.
+        (
+            f"CREATE POLICY project_guard ON {table} AS RESTRICTIVE FOR ALL TO {APP}, {OWNER} "
+            f"USING ({inside}) WITH CHECK ({inside})"
+        ),
+        (
+            f"CREATE POLICY project_access ON {table} AS PERMISSIVE FOR ALL TO {APP} "
+            f"USING ({inside}) WITH CHECK ({inside})"
+        ),
+    ]
+
+
+def _dispatch_policies() -> list[str]:
+    return [
+        f"CREATE POLICY dispatch_read ON agent_executions FOR SELECT TO {DISPATCH} USING (true)",
+        (
+            f"CREATE POLICY dispatch_extend ON agent_executions FOR UPDATE TO {DISPATCH} "
+            "USING (true) WITH CHECK (true)"
+        ),
+    ]
+
+
+def _grants() -> list[str]:
+    return [
+        *(f"REVOKE ALL ON FUNCTION {name} FROM PUBLIC" for name in ORDER),
+        *(f"GRANT {what} ON {table} TO {role}" for (role, table), what in TABLE_GRANTS.items()),
+        *(
+            f"GRANT EXECUTE ON FUNCTION {name} TO {role}"
+            for role, names in FUNCTION_GRANTS.items()
+            for name in names
+        ),
+    ]

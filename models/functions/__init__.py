@@ -1,0 +1,31 @@
+"""The moves, as SQL functions: one file each, named like the function it creates."""
+
+from importlib.resources import files
+
+# Later ones call earlier ones.
+ORDER = (
+    "enter_project",
+    "create_project",
+    "enqueue_executions",
+    "enqueue_execution",
+    "claim_executions",
+    "reject_writes",
+    "complete_executions",
+    "fail_executions",
+    "release_executions",
+    "cancel_executions",
+    "cancel_attempts",
+    "rescue_executions",
+    "record_progress",
+    "extend_leases",
+    "find_due",
+    "find_expired",
+    "refuse_language_change",
+    "refuse_illegal_move",
+    "touch_project",
+)
+
+
+def function_sources() -> list[str]:
+    """Return the CREATE FUNCTION statements in an order in which they can be created."""
+    return [files(__package__).joinpath(f"{name}.sql").read_text("utf-8") for name in ORDER]

@@ -1,0 +1,52 @@
+-- running -> cancelled: the attempt has stopped, because it was asked to or because it saw no point.
+CREATE FUNCTION cancel_attempts(
+    p_project_id uuid,
+    p_worker text,
+    p_execution_ids uuid[],
+    p_attempts integer[],
+    p_reasons text[]
+) RETURNS TABLE (execution_id uuid, accepted boolean, status text)
+LANGUAGE plpgsql
+SET search_path = public, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_cancelled uuid[];
+BEGIN
+    PERFORM enter_project(p_project_id);
+
+    WITH mine AS (
+        SELECT e.id, r.reason
+        FROM agent_executions e
+            JOIN unnest(p_execution_ids, p_attempts, p_reasons) AS r (id, attempt, reason)
+                ON r.id = e.id AND r.attempt = e.attempt
+        WHERE e.project_id = p_project_id AND e.id = ANY (p_execution_ids)
+            AND e.status = 'running' AND e.worker = p_worker
+        ORDER BY e.id
+        FOR NO KEY UPDATE OF e
+    ), moved AS (
+        UPDATE agent_executions e
+        SET status = 'cancelled', completed_at = now(), lease_expires_at = NULL
+        FROM mine
+        WHERE e.project_id = p_project_id AND e.id = mine.id
+        RETURNING e.id, e.attempt, mine.reason
+    ), noted AS (
+        INSERT INTO execution_events (project_id, execution_id, event, attempt, worker, detail)
+        SELECT p_project_id, moved.id, 'cancelled', moved.attempt, p_worker,
+               jsonb_strip_nulls(jsonb_build_object('reason', moved.reason))
+        FROM moved
+    )
+    SELECT array_agg(moved.id) INTO v_cancelled FROM moved;
+
+    PERFORM reject_writes(
+        p_project_id, p_worker, array_agg(r.id), array_agg(r.attempt), 'cancel', NULL, NULL)
+    FROM unnest(p_execution_ids, p_attempts) AS r (id, attempt)
+    WHERE r.id <> ALL (coalesce(v_cancelled, '{}'))
+    HAVING count(*) > 0;
+
+    RETURN QUERY
+    SELECT r.id, coalesce(r.id = ANY (v_cancelled), false), e.status::text
+    FROM unnest(p_execution_ids) AS r (id)
+        LEFT JOIN agent_executions e ON e.project_id = p_project_id AND e.id = r.id;
+END
+$$;

@@ -1,0 +1,61 @@
+-- running -> pending, no failure counted: a worker that drains gives its claims back, and an agent
+-- that answered "not before ..." is put off (a due time). A cancellation asked for is carried out.
+CREATE FUNCTION release_executions(
+    p_project_id uuid,
+    p_worker text,
+    p_execution_ids uuid[],
+    p_attempts integer[],
+    p_due_at timestamptz[],
+    p_reasons text[]
+) RETURNS TABLE (execution_id uuid, accepted boolean, status text, scheduled_at timestamptz)
+LANGUAGE plpgsql
+SET search_path = public, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_released uuid[];
+BEGIN
+    PERFORM enter_project(p_project_id);
+
+    WITH mine AS (
+        SELECT e.id, r.due_at, r.reason, e.cancel_requested_at IS NOT NULL AS cancelled
+        FROM agent_executions e
+            JOIN unnest(p_execution_ids, p_attempts, p_due_at, p_reasons)
+                AS r (id, attempt, due_at, reason)
+                ON r.id = e.id AND r.attempt = e.attempt
+        WHERE e.project_id = p_project_id AND e.id = ANY (p_execution_ids)
+            AND e.status = 'running' AND e.worker = p_worker
+        ORDER BY e.id
+        FOR NO KEY UPDATE OF e
+    ), moved AS (
+        UPDATE agent_executions e
+        SET status = CASE WHEN mine.cancelled THEN 'cancelled' ELSE 'pending' END,
+            completed_at = CASE WHEN mine.cancelled THEN now() END,
+            lease_expires_at = NULL, scheduled_at = coalesce(mine.due_at, now())
+        FROM mine
+        WHERE e.project_id = p_project_id AND e.id = mine.id
+        RETURNING e.id, e.attempt, e.status, mine.due_at, mine.reason
+    ), noted AS (
+        INSERT INTO execution_events (project_id, execution_id, event, attempt, worker, detail)
+        SELECT p_project_id, moved.id,
+               CASE WHEN moved.status = 'cancelled' THEN 'cancelled'
+                    WHEN moved.due_at IS NULL THEN 'released' ELSE 'snoozed' END,
+               moved.attempt, p_worker,
+               jsonb_strip_nulls(jsonb_build_object(
+                   'reason', moved.reason, 'until', moved.due_at))
+        FROM moved
+    )
+    SELECT array_agg(moved.id) INTO v_released FROM moved;
+
+    PERFORM reject_writes(
+        p_project_id, p_worker, array_agg(r.id), array_agg(r.attempt), 'release', NULL, NULL)
+    FROM unnest(p_execution_ids, p_attempts) AS r (id, attempt)
+    WHERE r.id <> ALL (coalesce(v_released, '{}'))
+    HAVING count(*) > 0;
+
+    RETURN QUERY
+    SELECT r.id, coalesce(r.id = ANY (v_released), false), e.status::text, e.scheduled_at
+    FROM unnest(p_execution_ids) AS r (id)
+        LEFT JOIN agent_executions e ON e.project_id = p_project_id AND e.id = r.id;
+END
+$$;

@@ -1,0 +1,50 @@
+-- running with an expired lease -> pending, or failed when no attempts are left. It never runs
+-- anything: it only makes the work claimable again. A lost worker counts as a failure, so that an
+-- execution which kills its workers ends.
+CREATE FUNCTION rescue_executions(p_project_id uuid, p_execution_ids uuid[])
+RETURNS TABLE (execution_id uuid, status text)
+LANGUAGE plpgsql
+SET search_path = public, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM enter_project(p_project_id);
+
+    RETURN QUERY
+    WITH lost AS (
+        SELECT e.id, e.worker,
+               CASE WHEN e.cancel_requested_at IS NOT NULL THEN 'cancelled'
+                    WHEN e.failures + 1 >= e.max_attempts THEN 'failed'
+                    ELSE 'pending' END AS next_status
+        FROM agent_executions e
+        WHERE e.project_id = p_project_id AND e.id = ANY (p_execution_ids)
+            AND e.status = 'running' AND e.lease_expires_at < clock_timestamp()
+        ORDER BY e.id
+        FOR NO KEY UPDATE OF e SKIP LOCKED
+    ), moved AS (
+        UPDATE agent_executions e
+        SET status = lost.next_status, failures = e.failures + 1, lease_expires_at = NULL,
+            scheduled_at = CASE WHEN lost.next_status = 'pending' THEN now()
+                                ELSE e.scheduled_at END,
+            completed_at = CASE WHEN lost.next_status <> 'pending' THEN now() END,
+            error_code = 'worker_lost',
+            error_message = format(
+                'the worker %s stopped renewing its lease during attempt %s of at most %s; '
+                'it died, was cut off, or the agent took it down', lost.worker, e.attempt,
+                e.max_attempts)
+        FROM lost
+        WHERE e.project_id = p_project_id AND e.id = lost.id
+        RETURNING e.id, e.status, e.attempt, lost.worker, e.failures, e.max_attempts
+    ), noted AS (
+        INSERT INTO execution_events (project_id, execution_id, event, attempt, worker, detail)
+        SELECT p_project_id, moved.id, noted.event, moved.attempt, moved.worker,
+               jsonb_build_object('error_code', 'worker_lost', 'failures', moved.failures,
+                                  'max_attempts', moved.max_attempts)
+        FROM moved CROSS JOIN LATERAL (
+            SELECT 'rescued' AS event
+            UNION ALL SELECT moved.status WHERE moved.status <> 'pending'
+        ) noted
+    )
+    SELECT moved.id, moved.status::text FROM moved;
+END
+$$;

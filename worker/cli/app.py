@@ -1,0 +1,83 @@
+"""The commands of `copydesk`, and what becomes of errors: one clear line and an exit code."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from worker.cli.agents import list_agents
+from worker.cli.database import database
+from worker.cli.demo import demo
+from worker.cli.documents import documents, show
+from worker.cli.door import DEFAULT_HOME, INTERRUPTED, Door, exit_code, fail
+from worker.cli.executions import cancel, enqueue, status
+from worker.cli.processes import dev, worker
+from worker.cli.projects import create
+from worker.errors import CopydeskError
+
+
+def _app() -> typer.Typer:
+    app = typer.Typer(
+        help="Runs agents that write documents, and keeps the record right.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_options)
+    for command in (demo, dev, worker, enqueue, status, cancel, documents, show):
+        app.command()(command)
+    app.command("agents")(list_agents)
+    projects = typer.Typer(help="Projects: what everything belongs to.", no_args_is_help=True)
+    projects.command()(create)
+    # A callback keeps a group with one command a group.
+    projects.callback()(lambda: None)
+    app.add_typer(projects, name="project")
+    app.add_typer(database(), name="db")
+    return app
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version  # noqa: PLC0415 - seldom asked for
+
+        typer.echo(f"copydesk {version('copydesk')}")
+        raise typer.Exit
+
+
+def _options(
+    context: typer.Context,
+    dev: Annotated[
+        bool,
+        typer.Option("--dev", help="Use this directory's own servers, started when needed."),
+    ] = False,
+    home: Annotated[
+        Path, typer.Option(envvar="COPYDESK_HOME", help="Where those servers keep their data.")
+    ] = DEFAULT_HOME,
+    _show_version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    context.obj = Door(dev=dev, home=home)
+
+
+def main() -> None:
+    """Run the command line; every error of copydesk is one line, never a traceback."""
+    try:
+        _app()(prog_name="copydesk", standalone_mode=True)
+    except CopydeskError as error:
+        _end(error.message, exit_code(error))
+    except KeyboardInterrupt:
+        _end("interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        # The reader has seen enough.
+        sys.stderr.close()
+        sys.exit(0)
+
+
+def _end(message: str, code: int) -> None:
+    try:
+        fail(message, code)
+    except typer.Exit:
+        sys.exit(code)

@@ -1,0 +1,318 @@
+"""The client: how other services enqueue executions, follow them, and read what they wrote.
+
+    async with Client.connect(database_url=..., redis_url=...) as client:
+        execution = await client.enqueue(
+            project_id, "review", {"document_type": "article"}, requested_by=user_id
+        )
+        report = await client.wait(project_id, execution.correlation_id, timeout=60)
+
+An enqueue has been accepted when it returns: the row is committed. Redis is told afterwards, and
+where it cannot be told a worker's sweep finds the row.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from time import monotonic
+from types import TracebackType
+from typing import Any, Self
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from worker.accounts import create_project, ensure_user
+from worker.database import Database
+from worker.errors import InputInvalidError, NotFoundError
+from worker.identifiers import parse_id, parse_project
+from worker.ledger import Enqueued, Ledger, MovePool
+from worker.ledger.joined import call_after_commit, enqueue_joined
+from worker.queue.connection import open_redis
+from worker.queue.hints import HintSender, HintToSend
+from worker.queue.signals import Signals
+from worker.readings import (
+    DocumentReport,
+    ExecutionReport,
+    StatusReport,
+    list_documents,
+    read_document,
+    read_execution,
+    read_status,
+)
+from worker.requests import EnqueueRequest
+from worker.settings import Settings, read_settings, secret
+
+_MOST_AT_ONCE = 10_000
+_LOOK_AGAIN = 1.0
+
+
+class Client:
+    """A connection to copydesk for one process; open it once and share it.
+
+    Every call names its project. Errors are `CopydeskError`s with a stable `code`; where
+    `retryable` is true nothing is known to have been accepted and the same call may be repeated
+    (with an idempotency key, so that it cannot be accepted twice).
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Make a client of settings with `database_url` and `redis_url`; connects when used.
+
+        Raises:
+            SettingsError: one of the two is missing.
+        """
+        settings.require("database_url", "redis_url")
+        url = secret(settings.database_url)
+        self._input_limit = settings.input_limit
+        self._pool = MovePool(url, size=settings.pool_size, name="copydesk client")
+        self._ledger = Ledger(self._pool, input_limit=settings.input_limit)
+        self._database = Database(url, size=settings.pool_size)
+        self._redis = open_redis(secret(settings.redis_url), queue_name=settings.queue_name)
+        self._hints = HintSender(self._redis)
+        self._signals = Signals(self._redis)
+        self._sending: set[asyncio.Task[bool]] = set()
+
+    @classmethod
+    def connect(cls, *, database_url: str, redis_url: str, **settings: object) -> Self:
+        """Make a client of two URLs; the role in `database_url` is copydesk_app or a member.
+
+        Raises:
+            SettingsError: a URL or another setting breaks a rule; the message shows no value.
+        """
+        return cls(read_settings(database_url=database_url, redis_url=redis_url, **settings))
+
+    async def __aenter__(self) -> Self:
+        """Return the client itself."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the client."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Send the hints under way and close every connection."""
+        if self._sending:
+            await asyncio.wait(set(self._sending), timeout=5)
+        await self._pool.close()
+        await self._database.close()
+        await self._redis.aclose()
+
+    async def enqueue(
+        self,
+        project_id: UUID | str,
+        agent_type: str,
+        input: dict[str, Any] | None = None,  # noqa: A002 - the word callers use
+        *,
+        requested_by: UUID | str,
+        correlation_id: UUID | str | None = None,
+        idempotency_key: str | None = None,
+        not_before: datetime | None = None,
+        priority: int = 0,
+        max_attempts: int | None = None,
+    ) -> Enqueued:
+        """Record an execution; when this returns it is committed and will run.
+
+        Args:
+            project_id: the project; there is no default.
+            agent_type: which agent is to run.
+            input: the agent's input, a JSON object of at most `input_limit` bytes.
+            requested_by: the user on whose behalf; becomes `created_by` of what it writes.
+            correlation_id: follows the request across services; a new one where left out.
+            idempotency_key: the same key and request in a project are one execution.
+            not_before: aware datetime before which it must not start.
+            priority: higher starts first, -100 to 100.
+            max_attempts: failed attempts before it ends `failed`; the agent's own where left out.
+
+        Raises:
+            ProjectRequiredError: no project, or not one.
+            InputInvalidError: a field breaks a rule; the message names both.
+            NotFoundError: no such project or user.
+            IdempotencyConflictError: the key stands for a different request.
+            DatabaseUnavailableError: not accepted as far as is known; try again.
+        """
+        request = EnqueueRequest.checked(
+            {
+                "project_id": project_id,
+                "agent_type": agent_type,
+                "input": {} if input is None else input,
+                "requested_by": requested_by,
+                "correlation_id": correlation_id,
+                "idempotency_key": idempotency_key,
+                "not_before": not_before,
+                "priority": priority,
+                "max_attempts": max_attempts,
+            }
+        )
+        recorded = await self._ledger.enqueue(request)
+        await self._hint([recorded])
+        return recorded
+
+    async def enqueue_many(
+        self, project_id: UUID | str, requests: Sequence[dict[str, Any]]
+    ) -> list[Enqueued]:
+        """Record up to 10,000 executions of one project in one transaction, all or none.
+
+        Each request has the fields of `enqueue` by name, without `project_id`.
+        """
+        project = parse_project(project_id)
+        if len(requests) > _MOST_AT_ONCE:
+            raise InputInvalidError(f"requests: {len(requests)} at once; send at most 10,000")
+        if not requests:
+            return []
+        checked = [EnqueueRequest.checked({**fields, "project_id": project}) for fields in requests]
+        recorded = await self._ledger.enqueue_many(checked)
+        await self._hint(recorded)
+        return recorded
+
+    async def enqueue_in(
+        self,
+        session: AsyncSession,
+        project_id: UUID | str,
+        agent_type: str,
+        input: dict[str, Any] | None = None,  # noqa: A002
+        **options: Any,  # noqa: ANN401 - the options of `enqueue`
+    ) -> Enqueued:
+        """Record an execution in the caller's own transaction: it commits or vanishes with it.
+
+        The session's role must be copydesk_app or a member of it. The call binds the transaction
+        to the project. The hint goes out after the commit, and only then. Options and errors are
+        those of `enqueue`, and `ScopeConflictError` where the transaction has another project.
+        """
+        request = EnqueueRequest.checked(
+            {
+                "project_id": project_id,
+                "agent_type": agent_type,
+                "input": {} if input is None else input,
+                **options,
+            }
+        )
+        recorded = await enqueue_joined(session, request, input_limit=self._input_limit)
+        call_after_commit(session, lambda: self._hint_later(recorded))
+        return recorded
+
+    async def status(self, project_id: UUID | str, correlation_id: UUID | str) -> StatusReport:
+        """Return all executions of a correlation id in a project, as of one moment.
+
+        An id that is unknown here is answered with no executions, whether or not another project
+        knows it.
+        """
+        project = parse_project(project_id)
+        correlation = _id("correlation_id", correlation_id)
+        async with self._database.project(project, snapshot=True) as session:
+            return await read_status(session, project, correlation)
+
+    async def execution(self, project_id: UUID | str, execution_id: UUID | str) -> ExecutionReport:
+        """Return one execution; NotFoundError where the project has no such."""
+        project = parse_project(project_id)
+        execution = _id("execution_id", execution_id)
+        async with self._database.project(project, snapshot=True) as session:
+            found = await read_execution(session, project, execution)
+        if found is None:
+            raise NotFoundError("execution_id: the project has no such execution")
+        return found
+
+    async def wait(
+        self,
+        project_id: UUID | str,
+        correlation_id: UUID | str,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - how long the caller is willing to wait
+    ) -> StatusReport:
+        """Wait until every execution of a correlation id is final, and return the report.
+
+        Args:
+            project_id: the project.
+            correlation_id: what to wait for; NotFoundError where it stands for nothing here.
+            timeout: seconds; None waits as long as it takes.
+
+        Raises:
+            TimeoutError: some of it is still pending or running.
+        """
+        deadline = None if timeout is None else monotonic() + timeout
+        async with self._signals.ended(parse_project(project_id)) as ended:
+            while True:
+                report = await self.status(project_id, correlation_id)
+                if not report.executions:
+                    raise NotFoundError("correlation_id: stands for nothing in this project")
+                if report.is_final:
+                    return report
+                left = _LOOK_AGAIN if deadline is None else deadline - monotonic()
+                if left <= 0:
+                    raise TimeoutError(f"not final within {timeout:g} s")
+                await ended.wait(min(left, _LOOK_AGAIN))
+
+    async def documents(self, project_id: UUID | str) -> list[DocumentReport]:
+        """Return the latest version of every document of a project, without contents."""
+        project = parse_project(project_id)
+        async with self._database.project(project, snapshot=True) as session:
+            return await list_documents(session, project)
+
+    async def document(
+        self, project_id: UUID | str, document_type: str, version: int | None = None
+    ) -> DocumentReport:
+        """Return a version with its content, the latest unless `version` is given.
+
+        Raises:
+            NotFoundError: the project has no such version.
+        """
+        project = parse_project(project_id)
+        async with self._database.project(project, snapshot=True) as session:
+            found = await read_document(session, project, document_type, version)
+        if found is None:
+            raise NotFoundError("document_type: the project has no such document or version")
+        return found
+
+    async def cancel(
+        self, project_id: UUID | str, execution_id: UUID | str, reason: str = ""
+    ) -> str:
+        """Cancel an execution and return its status.
+
+        A pending one is `cancelled` at once. A running one gets a durable flag and its worker is
+        told; it stays `running` until its agent has stopped. A final one stays as it is.
+
+        Raises:
+            NotFoundError: the project has no such execution.
+        """
+        project = parse_project(project_id)
+        execution = _id("execution_id", execution_id)
+        status = await self._ledger.request_cancel(project, execution, reason[:2000])
+        if status == "running":
+            await self._signals.publish_cancel(project, execution)
+        elif status == "cancelled":
+            await self._signals.publish_ended(project, [execution])
+        return status
+
+    async def create_user(self, *, email: str, name: str) -> UUID:
+        """Return the user with this email address, created where there is none."""
+        return await ensure_user(self._database, email=email, name=name)
+
+    async def create_project(self, *, name: str, created_by: UUID, language: str = "en") -> UUID:
+        """Create a project; its language stays for good."""
+        return await create_project(
+            self._database, name=name, created_by=created_by, language=language
+        )
+
+    async def _hint(self, recorded: Sequence[Enqueued]) -> None:
+        await self._hints.send(
+            [
+                HintToSend(item.project_id, item.execution_id, item.scheduled_at)
+                for item in recorded
+                if item.status == "pending"
+            ]
+        )
+
+    def _hint_later(self, recorded: Enqueued) -> None:
+        hint = HintToSend(recorded.project_id, recorded.execution_id, recorded.scheduled_at)
+        task = asyncio.get_running_loop().create_task(self._hints.send([hint]))
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
+
+
+def _id(field: str, value: UUID | str) -> UUID:
+    try:
+        return parse_id(value)
+    except ValueError as error:
+        raise InputInvalidError(f"{field}: {error}") from None

@@ -1,0 +1,167 @@
+"""Messages of the queue, from hint to ending: what to claim, and what to tell the producer.
+
+A message is a hint for a row that exists, or a whole request, which becomes a row first (under the
+message's id as its idempotency key, so that a replay is the same execution). It stays in the queue
+until the row is final; then the producer's result is written from what the row says.
+"""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import structlog
+
+from models.states import State
+from worker.claimer import Claimer, by_project
+from worker.errors import CopydeskError
+from worker.ledger import Claim, Ledger
+from worker.queue.envelope import Hint
+from worker.queue.intake import QueueWorker
+from worker.queue.messages import Delivery, Ending
+
+_NO_AGENT_HERE = timedelta(seconds=15)
+_DATABASE_AWAY = timedelta(seconds=2)
+
+
+class Deliveries:
+    """Handles the messages that `queue` hands over (bound after construction by `attach`)."""
+
+    def __init__(self, ledger: Ledger, claimer: Claimer, *, lease: timedelta) -> None:
+        self._ledger = ledger
+        self._claimer = claimer
+        self._lease = lease
+        self._queue: QueueWorker | None = None
+        self._open: dict[UUID, list[Delivery]] = defaultdict(list)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._log = structlog.get_logger("copydesk.queue")
+
+    def attach(self, queue: QueueWorker) -> None:
+        """Name the queue whose messages are handled here."""
+        self._queue = queue
+
+    @property
+    def queue(self) -> QueueWorker:
+        """The attached queue."""
+        if self._queue is None:
+            raise RuntimeError("no queue is attached")
+        return self._queue
+
+    def capacity(self) -> int:
+        """Return how many more messages may be handed over now."""
+        return self._claimer.free
+
+    async def wait_for_capacity(self) -> None:
+        """Return once `capacity` is above zero."""
+        await self._claimer.wait_for_free()
+
+    async def handle(self, messages: list[Delivery]) -> None:
+        """Take messages over; each is ended later."""
+        task = asyncio.create_task(self._handle(messages))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def settle(self) -> None:
+        """Return when nothing handed over is still on its way to a claim."""
+        while self._tasks:
+            await asyncio.wait(set(self._tasks))
+
+    def take_open(self, execution_ids: Iterable[UUID]) -> dict[UUID, list[Delivery]]:
+        """Return and forget the messages that wait for these executions to end."""
+        return {id_: self._open.pop(id_) for id_ in execution_ids if id_ in self._open}
+
+    async def _handle(self, messages: list[Delivery]) -> None:
+        rows = await asyncio.gather(*(self._row(message) for message in messages))
+        wanted = []
+        for message, row in zip(messages, rows, strict=True):
+            if row is not None:
+                wanted.append((row, message))
+        found = by_project(row for row, _ in wanted)
+        waiting: dict[UUID, list[Delivery]] = defaultdict(list)
+        for (_, execution_id), message in wanted:
+            waiting[execution_id].append(message)
+        await asyncio.gather(
+            *(self._claim(project_id, ids, waiting) for project_id, ids in found.items())
+        )
+
+    async def _row(self, message: Delivery) -> tuple[UUID, UUID] | None:
+        content = message.content
+        if isinstance(content, Hint):
+            return content.project_id, content.execution_id
+        if content.idempotency_key is None:
+            key = f"arq:{message.job_id.decode('ascii', 'backslashreplace')}"[:255]
+            content = content.model_copy(update={"idempotency_key": key})
+        try:
+            recorded = await self._ledger.enqueue(content)
+        except CopydeskError as error:
+            if error.retryable:
+                await self.queue.defer(message.job_id, _unix_ms(_DATABASE_AWAY))
+            else:
+                await self.queue.quarantine(message.job_id, message.raw, error.code, error.message)
+            return None
+        return recorded.project_id, recorded.execution_id
+
+    async def _claim(
+        self, project_id: UUID, execution_ids: list[UUID], waiting: dict[UUID, list[Delivery]]
+    ) -> None:
+        # Registered first: an attempt may have ended before the claim's answer is looked at.
+        for execution_id in execution_ids:
+            self._open[execution_id].extend(waiting[execution_id])
+        answers = await self._claimer.claim(project_id, execution_ids)
+        for execution_id in execution_ids:
+            if execution_id not in answers:
+                # No slot, or no database: due again in a moment, here or elsewhere.
+                await self.put_back(execution_id, _DATABASE_AWAY)
+                continue
+            claim = answers[execution_id]
+            if claim is None:
+                await self._refuse_unknown(project_id, execution_id)
+            elif not claim.claimed:
+                await self._not_claimed(claim)
+
+    async def put_back(self, execution_id: UUID, after: timedelta) -> None:
+        """Put the messages of an execution back into the queue until `after` from now."""
+        for message in self._open.pop(execution_id, ()):
+            await self.queue.defer(message.job_id, _unix_ms(after))
+
+    async def _refuse_unknown(self, project_id: UUID, execution_id: UUID) -> None:
+        # Also the answer where another project has it: an id of theirs says nothing here.
+        self._log.warning(
+            "unknown_execution", project_id=str(project_id), execution_id=str(execution_id)
+        )
+        for message in self._open.pop(execution_id, ()):
+            await self.queue.quarantine(
+                message.job_id,
+                message.raw,
+                "not_found",
+                "execution_id: the project has no such execution",
+            )
+
+    async def _not_claimed(self, claim: Claim) -> None:
+        if State(claim.status).is_final:
+            messages = self._open.pop(claim.execution_id, [])
+            await self.queue.finish(endings(messages, claim))
+        elif claim.status == State.PENDING and claim.scheduled_at > datetime.now(UTC):
+            await self.put_back(claim.execution_id, claim.scheduled_at - datetime.now(UTC))
+        elif claim.status == State.PENDING:
+            if claim.agent_type not in self._claimer.agents:
+                self._log.error("no_such_agent_here", agent=claim.agent_type)
+            await self.put_back(claim.execution_id, _NO_AGENT_HERE)
+        else:
+            await self.put_back(claim.execution_id, self._lease)
+
+
+def endings(messages: Sequence[Delivery], claim: Claim) -> list[Ending]:
+    """Return what the producers of these messages are told about a final execution."""
+    started, finished = claim.created_at, datetime.now(UTC)
+    if claim.status == State.COMPLETED:
+        result = {"execution_id": str(claim.execution_id), "output": claim.output}
+        return [m.succeeded(result, started=started, finished=finished) for m in messages]
+    error = f"{claim.status}: {claim.error_code or 'cancelled'}: {claim.error_message or ''}"
+    return [m.failed(error.rstrip(": "), started=started, finished=finished) for m in messages]
+
+
+def _unix_ms(after: timedelta) -> int:
+    return int((time.time() + after.total_seconds()) * 1000)

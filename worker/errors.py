@@ -1,0 +1,93 @@
+"""Every fault that copydesk names: one base, a stable code, and whether trying again can help.
+
+`code` is part of the interface: it stands in `agent_executions.error_code`, in events, in JSON
+answers and in logs, and does not change between releases. `retryable` says that the same call may
+succeed later without a change by the caller. Messages name the field, the rule and the remedy, and
+never carry a secret or the content of a document.
+"""
+
+
+class CopydeskError(Exception):
+    """Base of every error that copydesk raises on purpose."""
+
+    code = "copydesk_error"
+    retryable = False
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        if code is not None:
+            self.code = code
+
+
+class SettingsError(CopydeskError):
+    """The configuration is missing something or contradicts itself; all faults are listed."""
+
+    code = "settings_invalid"
+
+
+class StartupRefusedError(CopydeskError):
+    """A worker must not start here: roles, policies, schema or Redis are not as they have to be."""
+
+    code = "startup_refused"
+
+
+class ProjectRequiredError(CopydeskError):
+    """A call came without a project, or with something that is not one project's id."""
+
+    code = "project_required"
+
+
+class ScopeConflictError(CopydeskError):
+    """The transaction is bound to another project already: one transaction, one project."""
+
+    code = "scope_conflict"
+
+
+class NotFoundError(CopydeskError):
+    """Nothing of that name in this project (the same answer where another project has one)."""
+
+    code = "not_found"
+
+
+class InputInvalidError(CopydeskError):
+    """A request breaks a rule; the message names the field and the rule."""
+
+    code = "input_invalid"
+
+
+class IdempotencyConflictError(CopydeskError):
+    """The idempotency key was used in this project for a different request."""
+
+    code = "idempotency_conflict"
+
+
+class OutputInvalidError(CopydeskError):
+    """What an agent returned is not what the contract allows; final, retrying cannot help."""
+
+    code = "output_invalid"
+
+
+class LeaseLostError(CopydeskError):
+    """The attempt is no longer this worker's: nothing was written."""
+
+    code = "lease_lost"
+
+
+class DatabaseUnavailableError(CopydeskError):
+    """PostgreSQL did not answer; nothing is known to have been accepted. Try again."""
+
+    code = "database_unavailable"
+    retryable = True
+
+
+class EnvelopeError(CopydeskError):
+    """A queue message that is not a copydesk envelope."""
+
+    code = "bad_envelope"
+
+
+class AgentNotFoundError(CopydeskError):
+    """An agent reference (setting or entry point) cannot be loaded, or names nothing."""
+
+    code = "agent_not_found"

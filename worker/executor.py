@@ -1,0 +1,218 @@
+"""The executor: slots for running attempts, and the outcome of each, recorded under its fence.
+
+An attempt is one task: run the agent, record the outcome, tell those who wait for it. No connection
+is held while an agent runs. Recording is repeated until the database has answered: the moves name
+the attempt, so a repeat is harmless and a late one is refused.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from time import monotonic
+from uuid import UUID
+
+import structlog
+
+from worker.agents.contract import Agent, Reader, Run, RunContext
+from worker.agents.registry import Registry
+from worker.attempt import AgentCall, Stop
+from worker.errors import CopydeskError
+from worker.ledger import Claim, Ended
+from worker.logs import execution_log
+from worker.progress import ProgressBoard
+from worker.recording import Recorder
+
+Report = Callable[["Attempt", Ended], None]
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One running attempt: what was claimed, its agent, and the call under way."""
+
+    claim: Claim
+    agent: Agent
+    began: float = field(default_factory=monotonic)
+    call: AgentCall | None = None
+    stop: Stop | None = None
+
+    def tell(self, why: Stop) -> None:
+        """Ask the agent to stop."""
+        self.stop = why
+        if self.call is not None:
+            self.call.stop(why)
+
+
+class Executor:
+    """Runs up to `slots` attempts at a time.
+
+    Args:
+        registry: the agents this worker knows.
+        recorder: turns outcomes into moves.
+        reader: makes the scoped reader of a project.
+        board: takes progress reports.
+        worker: this worker's id, for the log.
+        slots: attempts at a time.
+        report: called when an attempt's outcome stands in the database.
+    """
+
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        recorder: Recorder,
+        reader: Callable[[UUID], Reader],
+        board: ProgressBoard,
+        worker: str,
+        slots: int,
+        report: Report,
+    ) -> None:
+        self._registry = registry
+        self._recorder = recorder
+        self._reader = reader
+        self._board = board
+        self._worker = worker
+        self._slots = slots
+        self._report = report
+        self._threads = ThreadPoolExecutor(max_workers=slots, thread_name_prefix="agent")
+        self._running: dict[UUID, Attempt] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._freed = asyncio.Event()
+        self._leaked: set[UUID] = set()
+        self._log = structlog.get_logger("copydesk.executor")
+        self.finished = 0
+
+    @property
+    def agents(self) -> dict[str, int]:
+        """What to claim for: agent_type -> the agent's own max_attempts."""
+        return {agent.agent_type: agent.max_attempts for agent in self._registry.values()}
+
+    @property
+    def free(self) -> int:
+        """How many more attempts may start now."""
+        return self._slots - len(self._running) - len(self._leaked)
+
+    @property
+    def running(self) -> int:
+        """How many attempts are under way."""
+        return len(self._running)
+
+    @property
+    def leaked(self) -> int:
+        """How many agents were given up and still run; each holds a slot until it ends."""
+        return len(self._leaked)
+
+    def held(self) -> dict[UUID, int]:
+        """Return the attempts whose leases are to be renewed: execution -> attempt."""
+        return {id_: attempt.claim.attempt for id_, attempt in self._running.items()}
+
+    def holds(self, execution_id: UUID) -> bool:
+        """Whether this process runs the execution, or has an agent of it that never ended."""
+        return execution_id in self._running or execution_id in self._leaked
+
+    async def wait_for_free(self) -> None:
+        """Return when an attempt may start."""
+        while self.free <= 0:
+            self._freed.clear()
+            await self._freed.wait()
+
+    def start(self, claim: Claim) -> None:
+        """Run a claimed attempt in a task of its own."""
+        attempt = Attempt(claim, self._registry[claim.agent_type])
+        self._running[claim.execution_id] = attempt
+        task = asyncio.create_task(self._run(attempt), name=f"attempt {claim.execution_id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def stop(self, execution_id: UUID, why: Stop) -> None:
+        """Ask the agent of an execution to stop, if it runs here."""
+        attempt = self._running.get(execution_id)
+        if attempt is not None:
+            attempt.tell(why)
+
+    async def drain(self, grace: float) -> None:
+        """Let running attempts end within `grace` seconds; stop and give back the others."""
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=grace)
+        for attempt in list(self._running.values()):
+            attempt.tell(Stop.DRAIN)
+        while self._tasks:
+            await asyncio.wait(set(self._tasks))
+
+    def close(self) -> bool:
+        """Let go of the threads; return whether some agent still runs in one of them."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        return any(thread.name.startswith("agent") for thread in threading.enumerate())
+
+    async def _run(self, attempt: Attempt) -> None:
+        claim = attempt.claim
+        with execution_log(
+            project_id=claim.project_id,
+            execution_id=claim.execution_id,
+            attempt=claim.attempt,
+            agent=claim.agent_type,
+            correlation_id=claim.correlation_id,
+            worker=self._worker,
+        ) as log:
+            try:
+                call = attempt.call = self._call(attempt, log)
+                if attempt.stop is not None:
+                    call.stop(attempt.stop)
+                result = await call.result()
+                self._keep_leaked(claim.execution_id, call)
+                ended = await self._recorder.record(
+                    claim, attempt.agent, result, lost=lambda: attempt.stop is Stop.LOST
+                )
+            except CopydeskError as error:
+                # Nothing was recorded: the lease runs out, and a sweep takes the execution up.
+                log.error("outcome_not_recorded", code=error.code, reason=error.message)  # noqa: TRY400
+                ended = None
+            finally:
+                self._board.forget(claim.execution_id)
+                del self._running[claim.execution_id]
+                self._freed.set()
+            self.finished += 1
+            if ended is not None:
+                log.info(
+                    "attempt_ended",
+                    status=ended.status,
+                    accepted=ended.accepted,
+                    seconds=round(monotonic() - attempt.began, 3),
+                    failures=claim.failures,
+                )
+                self._report(attempt, ended)
+
+    def _call(self, attempt: Attempt, log: structlog.stdlib.BoundLogger) -> AgentCall:
+        claim, agent = attempt.claim, attempt.agent
+        run = Run(
+            project_id=claim.project_id,
+            execution_id=claim.execution_id,
+            attempt=claim.attempt,
+            correlation_id=claim.correlation_id,
+            agent_type=claim.agent_type,
+            language=claim.language,
+            requested_by=claim.requested_by,
+            deadline=datetime.now(UTC) + timedelta(seconds=agent.timeout),
+        )
+
+        def report(fraction: float | None, message: str) -> None:
+            call.check_open()
+            self._board.put(claim, fraction, message)
+
+        context = RunContext(run, log, report, self._reader(claim.project_id))
+        call = AgentCall(agent, context, claim.input, self._threads)
+        return call
+
+    def _keep_leaked(self, execution_id: UUID, call: AgentCall) -> None:
+        if call.leaked is None:
+            return
+        self._leaked.add(execution_id)
+        self._log.warning("agent_leaked", leaked=len(self._leaked))
+
+        def forget(_ended: object) -> None:
+            self._leaked.discard(execution_id)
+            self._freed.set()
+
+        call.leaked.add_done_callback(forget)

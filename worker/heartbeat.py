@@ -1,0 +1,66 @@
+"""The heartbeat: one statement renews the leases of all running attempts, and brings back news.
+
+What the answer leaves out is no longer this worker's, and its agent is stopped at once; what
+somebody asked to cancel is told so. It goes on while the worker drains, until the last attempt has
+ended.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import structlog
+
+from worker.attempt import Stop
+from worker.errors import CopydeskError
+from worker.executor import Executor
+from worker.ledger import Dispatch
+from worker.outages import OutageLog
+
+
+class Heartbeat:
+    """Renews leases every `every` seconds until cancelled."""
+
+    def __init__(
+        self,
+        dispatch: Dispatch,
+        executor: Executor,
+        *,
+        worker: str,
+        lease: timedelta,
+        every: float,
+    ) -> None:
+        self._dispatch = dispatch
+        self._executor = executor
+        self._worker = worker
+        self._lease = lease
+        self._every = every
+        self._log = structlog.get_logger("copydesk.heartbeat")
+        self._outage = OutageLog(self._log, "heartbeat")
+
+    async def run(self, also: Callable[[], Awaitable[None]]) -> None:
+        """Beat until cancelled; `also` runs with each beat, for what has the same rhythm."""
+        while True:
+            await asyncio.sleep(self._every)
+            await self.beat()
+            await also()
+
+    async def beat(self) -> None:
+        """Renew every lease once and act on the answer."""
+        held = self._executor.held()
+        try:
+            answer = await self._dispatch.extend(self._worker, held, self._lease)
+        except CopydeskError as error:
+            self._outage.failed(error)
+            return
+        self._outage.over()
+        still = self._executor.held()
+        for execution_id, attempt in held.items():
+            # What ended meanwhile is missing from the answer for a good reason.
+            if still.get(execution_id) != attempt:
+                continue
+            mine = answer.get(execution_id)
+            if mine is None:
+                self._executor.stop(execution_id, Stop.LOST)
+            elif mine.cancel_requested:
+                self._executor.stop(execution_id, Stop.CANCEL)

@@ -1,0 +1,79 @@
+"""What PostgreSQL's faults mean to a caller: a typed error, whether trying again helps, no values.
+
+Server messages can carry the values of a row, so none of them is passed on; the constraint's name
+and the SQLSTATE are enough to say which rule was broken.
+"""
+
+import asyncpg
+
+from worker.errors import (
+    CopydeskError,
+    DatabaseUnavailableError,
+    IdempotencyConflictError,
+    InputInvalidError,
+    NotFoundError,
+    ProjectRequiredError,
+    ScopeConflictError,
+)
+
+# Raised by our own functions; their messages carry no values.
+_OURS: dict[str, type[CopydeskError]] = {
+    "CD001": ProjectRequiredError,
+    "CD002": ScopeConflictError,
+    "CD003": IdempotencyConflictError,
+    "CD004": InputInvalidError,
+}
+
+_MISSING = {
+    "fk_agent_executions_project_id": "project_id: there is no such project",
+    "fk_agent_executions_requested_by": "requested_by: there is no such user; create it first",
+    "fk_projects_created_by": "created_by: there is no such user; create it first",
+    "fk_executions_retry_of": "retry_of: there is no such execution in this project",
+}
+
+# Connection trouble, shutdown, too many connections, a read-only primary; then what a busy server
+# answers to a statement that may well succeed the next time.
+_PASSING_CLASSES = ("08", "53", "57P")
+_PASSING = {"25006", "40001", "40P01", "55P03", "57014"}
+
+_REMEDIES = {
+    "28": ("database_login_refused", "PostgreSQL refused the login; check role and password"),
+    "3D": ("database_missing", "there is no such database; check the URL"),
+    "42P01": ("schema_missing", "a table is missing; run `copydesk db upgrade`"),
+    "42883": ("schema_missing", "a function is missing; run `copydesk db upgrade`"),
+    "42501": ("database_forbidden", "PostgreSQL forbids this role to do that"),
+    "42704": ("project_required", "no project scope is set in this transaction"),
+    "22P02": ("project_required", "no project scope is set in this transaction"),
+}
+
+
+def translate(error: BaseException) -> CopydeskError:
+    """Return the copydesk error that says what `error` means."""
+    state = getattr(error, "sqlstate", None)
+    unanswered = isinstance(error, asyncpg.InterfaceError | OSError | EOFError)
+    if unanswered and not isinstance(error, ValueError):
+        return DatabaseUnavailableError(
+            f"PostgreSQL did not answer ({type(error).__name__}); nothing was accepted, try again"
+        )
+    if state is None:
+        return CopydeskError(
+            f"the statement could not be sent ({type(error).__name__})", code="database_refused"
+        )
+    return _by_state(state, error)
+
+
+def _by_state(state: str, error: BaseException) -> CopydeskError:
+    if state in _OURS:
+        return _OURS[state](str(error).split("\n", 1)[0])
+    if state.startswith(_PASSING_CLASSES) or state in _PASSING:
+        return DatabaseUnavailableError(
+            f"PostgreSQL could not do it now (SQLSTATE {state}); nothing was accepted, try again"
+        )
+    constraint = getattr(error, "constraint_name", None) or "none"
+    if state == asyncpg.ForeignKeyViolationError.sqlstate and constraint in _MISSING:
+        return NotFoundError(_MISSING[constraint])
+    code, remedy = _REMEDIES.get(state) or _REMEDIES.get(state[:2]) or ("database_refused", "")
+    return CopydeskError(
+        remedy or f"PostgreSQL refused the statement (SQLSTATE {state}, constraint {constraint})",
+        code=code,
+    )

@@ -1,0 +1,88 @@
+"""Enqueue inside a caller's own SQLAlchemy transaction: the row stands or falls with their work."""
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import DateTime, Integer, Text, Uuid, bindparam, event, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session, SessionTransaction
+
+from worker.errors import IdempotencyConflictError
+from worker.ledger.faults import translate
+from worker.ledger.moves import checked_input, enqueued
+from worker.ledger.records import Enqueued
+from worker.requests import EnqueueRequest
+
+_ENQUEUE = text(
+    "SELECT * FROM enqueue_executions(:project_id, ARRAY[:agent_type], ARRAY[:input], "
+    "ARRAY[:requested_by], ARRAY[:correlation_id], ARRAY[:idempotency_key], ARRAY[:not_before], "
+    "ARRAY[:priority], ARRAY[:max_attempts])"
+).bindparams(
+    bindparam("project_id", type_=Uuid),
+    bindparam("agent_type", type_=Text),
+    bindparam("input", type_=JSONB),
+    bindparam("requested_by", type_=Uuid),
+    bindparam("correlation_id", type_=Uuid),
+    bindparam("idempotency_key", type_=Text),
+    bindparam("not_before", type_=DateTime(timezone=True)),
+    bindparam("priority", type_=Integer),
+    bindparam("max_attempts", type_=Integer),
+)
+
+
+async def enqueue_joined(
+    session: AsyncSession, request: EnqueueRequest, *, input_limit: int
+) -> Enqueued:
+    """Record an execution in the session's transaction, which is bound to its project by it.
+
+    Raises:
+        InputInvalidError: the input cannot be stored as JSON, or is too large.
+        ScopeConflictError: the transaction is bound to another project.
+        IdempotencyConflictError: the key stands for a different request.
+        NotFoundError: no such project or user.
+    """
+    checked_input(request, input_limit)
+    values: dict[str, Any] = request.model_dump(mode="python")
+    try:
+        row = (await session.execute(_ENQUEUE, values)).mappings().one()
+    except DBAPIError as error:
+        cause = error.orig
+        raise translate((cause and cause.__cause__) or cause or error) from None
+    answer = enqueued(request.project_id, dict(row))
+    if isinstance(answer, IdempotencyConflictError):
+        raise answer
+    return answer
+
+
+def call_after_commit(session: AsyncSession, callback: Callable[[], None]) -> None:
+    """Call back once the outermost transaction has committed, and not at all otherwise."""
+    _AfterCommit(session.sync_session, callback)
+
+
+class _AfterCommit:
+    """Calls back once, after the session's outermost transaction has committed."""
+
+    def __init__(self, session: Session, callback: Callable[[], None]) -> None:
+        self._session = session
+        self._callback = callback
+        event.listen(self._session, "after_commit", self._committed)
+        event.listen(self._session, "after_transaction_end", self._ended)
+
+    def _committed(self, session: Session) -> None:
+        if not session.in_nested_transaction():
+            self._forget()
+            self._callback()
+
+    def _ended(self, _session: Session, transaction: SessionTransaction) -> None:
+        if transaction.parent is None:
+            self._forget()
+
+    def _forget(self) -> None:
+        for name, listener in (
+            ("after_commit", self._committed),
+            ("after_transaction_end", self._ended),
+        ):
+            if event.contains(self._session, name, listener):
+                event.remove(self._session, name, listener)

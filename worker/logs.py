@@ -1,0 +1,107 @@
+"""Logs: one line an event, with the ids of the execution it belongs to, and no secret in it.
+
+JSON where a machine reads, colours on a terminal. Lines of libraries take the same road, so that
+they too carry the ids bound by `execution_log`. Values are escaped: whatever an agent logs stays
+one line.
+"""
+
+import logging
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from worker.settings import Settings
+
+_SECRET_KEYS = re.compile(
+    r"password|passwd|secret|token|api_?key|authorization|credential", re.IGNORECASE
+)
+_URL_PASSWORD = re.compile(r"(\w+://[^\s:/@]*):[^\s@]+@")
+_HIDDEN = "[redacted]"
+# Control characters would move the cursor, forge lines or colour other people's terminals.
+_ESCAPES = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
+_ESCAPES.update({0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t", 0x2028: "\\u2028", 0x2029: "\\u2029"})
+_MULTILINE = frozenset({"exception", "stack"})
+
+
+class Redact:
+    """Processor: hides values under secret-sounding keys, passwords in URLs and known secrets."""
+
+    def __init__(self, secrets: Sequence[str]) -> None:
+        self._secrets = [secret for secret in secrets if secret]
+
+    def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        """Return the event with every secret hidden and every value on one line."""
+        return {key: self._clean(key, value) for key, value in event.items()}
+
+    def _clean(self, key: str, value: object) -> object:
+        if key.startswith("_"):
+            return value
+        if _SECRET_KEYS.search(key) and isinstance(value, str):
+            return _HIDDEN
+        if isinstance(value, dict):
+            return {str(name): self._clean(str(name), inner) for name, inner in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._clean(key, inner) for inner in value]
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        text = _URL_PASSWORD.sub(rf"\1:{_HIDDEN}@", str(value))
+        for secret in self._secrets:
+            text = text.replace(secret, _HIDDEN)
+        return text if key in _MULTILINE else text.translate(_ESCAPES)
+
+
+def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
+    """Send copydesk's and every library's log lines to `stream` (default: standard error)."""
+    stream = stream or sys.stderr
+    as_json = settings.log_format == "json" or (
+        settings.log_format == "auto" and not stream.isatty()
+    )
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+    ]
+    renderer: Processor = (
+        structlog.processors.JSONRenderer()
+        if as_json
+        else structlog.dev.ConsoleRenderer(colors=stream.isatty())
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                Redact(settings.secrets()),
+                renderer,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(settings.log_level.upper())
+    # httpx and openai write a line a request, arq the arguments of jobs: theirs count as debug.
+    for name in ("httpx", "httpx2", "openai", "arq", "asyncio"):
+        logging.getLogger(name).setLevel(max(root.level, logging.WARNING))
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+
+
+@contextmanager
+def execution_log(**ids: object) -> Iterator[structlog.stdlib.BoundLogger]:
+    """Bind an attempt's ids to every line logged inside, by whomever, and yield its logger."""
+    with structlog.contextvars.bound_contextvars(**{name: str(id_) for name, id_ in ids.items()}):
+        yield structlog.get_logger("copydesk.agent")

@@ -1,0 +1,168 @@
+"""The composition root: the one place where a worker's parts are made and handed to each other."""
+
+import asyncio
+import os
+import secrets
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from uuid import UUID
+
+import structlog
+
+from worker.aftermath import Aftermath
+from worker.agents.registry import load_agents
+from worker.claimer import Claimer
+from worker.database import Database
+from worker.deliveries import Deliveries
+from worker.documents import ProjectReader
+from worker.executor import Attempt, Executor
+from worker.exports import ExportStore
+from worker.heartbeat import Heartbeat
+from worker.ledger import Dispatch, Ended, Ledger, MovePool
+from worker.logs import configure_logging
+from worker.migrate import head_revision
+from worker.preflight import check_database, check_redis
+from worker.presence import Presence
+from worker.progress import ProgressBoard
+from worker.queue.connection import open_redis
+from worker.queue.hints import HintSender
+from worker.queue.intake import QueueWorker
+from worker.queue.signals import Signals
+from worker.recording import Recorder
+from worker.service import WorkerService
+from worker.settings import Settings, secret
+from worker.sweep import Sweep
+
+_DISPATCH_CONNECTIONS = 2
+
+
+@asynccontextmanager
+async def assembled(settings: Settings, *, burst: bool = False) -> AsyncIterator[WorkerService]:
+    """Make a worker of settings, checked and ready to run; close what it opened afterwards.
+
+    Raises:
+        SettingsError: a URL is missing.
+        StartupRefusedError: database or Redis are not as they have to be.
+        DatabaseUnavailableError: PostgreSQL does not answer.
+        AgentNotFoundError: an agent cannot be loaded.
+    """
+    settings.require("database_url", "dispatch_url", "redis_url")
+    # A life of its own for each process: two that share a name never share a lease.
+    worker = f"{settings.worker_name}:{os.getpid()}:{secrets.token_hex(4)}"
+    lease = settings.lease_time
+    registry = load_agents(settings)
+    async with AsyncExitStack() as stack:
+        url = secret(settings.database_url)
+        moves = await stack.enter_async_context(
+            MovePool(url, size=settings.pool_size, name=f"copydesk {worker}")
+        )
+        control = await stack.enter_async_context(
+            MovePool(
+                secret(settings.dispatch_url),
+                size=_DISPATCH_CONNECTIONS,
+                name=f"copydesk {worker}",
+            )
+        )
+        await check_database(moves, control, revision=head_revision())
+        redis = open_redis(secret(settings.redis_url), queue_name=settings.queue_name)
+        stack.push_async_callback(redis.aclose)
+        await check_redis(redis, settings)
+        database = Database(url, size=settings.pool_size)
+        stack.push_async_callback(database.close)
+
+        def reader(project_id: UUID) -> ProjectReader:
+            return ProjectReader(database, project_id)
+
+        def report(attempt: Attempt, ended: Ended) -> None:
+            aftermath.ended(attempt, ended)
+
+        ledger = Ledger(moves, worker=worker, input_limit=settings.input_limit)
+        dispatch = Dispatch(control)
+        board = ProgressBoard(ledger)
+        executor = Executor(
+            registry=registry,
+            recorder=Recorder(
+                ledger,
+                ExportStore(settings.exports_directory),
+                output_limit=settings.output_limit,
+                document_limit=settings.document_limit,
+            ),
+            reader=reader,
+            board=board,
+            worker=worker,
+            slots=settings.concurrency,
+            report=report,
+        )
+        stack.callback(executor.close)
+        claimer = Claimer(ledger, executor, lease=lease)
+        deliveries = Deliveries(ledger, claimer, lease=lease)
+        queue = QueueWorker(
+            queue_name=settings.queue_name,
+            redis_pool=redis,
+            owner=worker,
+            lease=lease,
+            handler=deliveries,
+            burst=burst,
+        )
+        deliveries.attach(queue)
+        signals = Signals(redis)
+        aftermath = Aftermath(ledger, deliveries, HintSender(redis), signals)
+        presence = Presence(
+            moves,
+            worker=worker,
+            name=settings.worker_name,
+            agent_types=registry.types,
+            slots=settings.concurrency,
+        )
+        service = WorkerService(
+            executor=executor,
+            claimer=claimer,
+            queue=queue,
+            deliveries=deliveries,
+            aftermath=aftermath,
+            heartbeat=Heartbeat(
+                dispatch,
+                executor,
+                worker=worker,
+                lease=lease,
+                every=settings.heartbeat,
+            ),
+            sweep=Sweep(dispatch, ledger, claimer, registry.types, every=settings.sweep),
+            board=board,
+            presence=presence,
+            signals=signals,
+            grace=settings.drain_grace,
+        )
+        with structlog.contextvars.bound_contextvars(worker=worker):
+            yield service
+
+
+async def work(
+    settings: Settings, *, burst: bool = False, ready: Callable[[], None] = lambda: None
+) -> None:
+    """Run a worker until SIGTERM or SIGINT: the first drains it, the second hurries it."""
+    async with assembled(settings, burst=burst) as service:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, service.stop)
+        try:
+            await service.run(ready=ready)
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+
+def run_worker(settings: Settings, *, burst: bool = False) -> None:
+    """Run a worker process with its log and the fastest event loop there is."""
+    configure_logging(settings)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(work(settings, burst=burst))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop  # noqa: PLC0415 - not on every platform
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

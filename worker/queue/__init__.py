@@ -1,0 +1,1 @@
+"""The wires: messages of the arq queue, hints, signals. They carry wishes; truth is elsewhere."""

@@ -1,0 +1,176 @@
+"""From an agent's result to the move that records it, checked first and repeated until answered."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from worker.agents.contract import Agent, Answer, Cancel, Draft, Outcome, Retry, Snooze
+from worker.attempt import Fault, Result, Stop, Stopped
+from worker.backoff import Backoff
+from worker.errors import CopydeskError, OutputInvalidError
+from worker.exports import ExportStore
+from worker.ledger import Claim, Completion, Ended, Failure, Ledger, Release
+from worker.ledger.records import Cancellation, DraftRow, ExportRow
+from worker.strict_json import UnstorableJsonError, check_text, encode
+
+Move = Callable[[], Awaitable[Ended]]
+
+_AGAIN = Backoff(first=timedelta(milliseconds=50), factor=2, cap=timedelta(seconds=5), jitter=0.5)
+
+
+class Recorder:
+    """Records outcomes through the ledger.
+
+    Args:
+        ledger: the moves, in this worker's name.
+        exports: where export files go before their rows are written.
+        output_limit: bytes of output as JSON.
+        document_limit: bytes of one document.
+    """
+
+    def __init__(
+        self, ledger: Ledger, exports: ExportStore, *, output_limit: int, document_limit: int
+    ) -> None:
+        self._ledger = ledger
+        self._exports = exports
+        self._output_limit = output_limit
+        self._document_limit = document_limit
+        self._log = structlog.get_logger("copydesk.agent")
+
+    async def record(
+        self, claim: Claim, agent: Agent, result: Result, *, lost: Callable[[], bool]
+    ) -> Ended | None:
+        """Record what an attempt came to; None where it was lost, and nothing was to be written.
+
+        Repeats while the database is away, until it answers or `lost` says that the attempt is no
+        longer this worker's.
+
+        Raises:
+            CopydeskError: the database refuses the outcome for good.
+        """
+        if isinstance(result, Stopped) and result.why is Stop.LOST:
+            self._log.warning("attempt_lost")
+            return None
+        try:
+            if isinstance(result, Outcome):
+                return await self._complete(claim, result, lost)
+            move = self._move(claim, agent, result)
+        except CopydeskError as error:
+            # The answer breaks a rule, of the contract or of the database: that is its outcome.
+            fault = Fault(error.code, error.message, retryable=False)
+            move = self._move(claim, agent, fault)
+        return await self._until_answered(move, lost)
+
+    async def _complete(
+        self, claim: Claim, outcome: Outcome, lost: Callable[[], bool]
+    ) -> Ended | None:
+        output, drafts = self._checked(outcome)
+        files: list[ExportRow] = []
+        kept = False
+        try:
+            for place, file in enumerate(outcome.exports):
+                name = f"{claim.execution_id}-{claim.attempt}-{place}{file.suffix}"
+                path = await self._exports.store(claim.project_id, name, file.content)
+                manifest = self._json("exports.manifest", file.manifest)
+                files.append(ExportRow(path, manifest, file.lifetime))
+            completion = Completion(claim.execution_id, claim.attempt, output, drafts, tuple(files))
+            ended = await self._until_answered(
+                lambda: self._ledger.complete(claim.project_id, completion), lost
+            )
+            kept = ended is not None and ended.accepted
+            return ended
+        finally:
+            if not kept:
+                for file_row in files:
+                    await self._exports.discard(file_row.file_path)
+
+    def _move(self, claim: Claim, agent: Agent, result: Answer | Fault | Stopped) -> Move:
+        project, execution, attempt = claim.project_id, claim.execution_id, claim.attempt
+        match result:
+            case Stopped(why=Stop.CANCEL):
+                stopped = Cancellation(execution, attempt, "cancelled on request")
+                return lambda: self._ledger.cancel_attempt(project, stopped)
+            case Cancel(reason=reason):
+                stopped = Cancellation(execution, attempt, _text(reason))
+                return lambda: self._ledger.cancel_attempt(project, stopped)
+            case Stopped():
+                given_back = Release(execution, attempt, "the worker is shutting down")
+                return lambda: self._ledger.release(project, given_back)
+            case Snooze(until=until, reason=reason):
+                given_back = Release(execution, attempt, _text(reason), _aware(until))
+                return lambda: self._ledger.release(project, given_back)
+            case Retry(reason=reason, after=after):
+                result = Fault("agent_retry", _text(reason), retryable=True, retry_after=after)
+        if isinstance(result, Outcome):
+            raise OutputInvalidError("an outcome is completed, not moved")
+        failure = self._failure(claim, agent, result)
+        return lambda: self._ledger.fail(project, failure)
+
+    def _failure(self, claim: Claim, agent: Agent, fault: Fault) -> Failure:
+        delay = None
+        if fault.retryable:
+            delay = fault.retry_after or agent.backoff.delay(claim.failures + 1)
+            delay = max(delay, timedelta(0))
+        self._log.warning(
+            "attempt_failed",
+            code=fault.code,
+            reason=fault.message,
+            retryable=fault.retryable,
+            **({"exception": fault.frames} if fault.frames else {}),
+        )
+        return Failure(claim.execution_id, claim.attempt, fault.code, fault.message, delay)
+
+    def _checked(self, outcome: Outcome) -> tuple[str, tuple[DraftRow, ...]]:
+        types = [draft.document_type for draft in outcome.drafts]
+        if len(types) != len(set(types)):
+            raise OutputInvalidError(
+                "drafts: two have the same document_type; an execution files one version of each"
+            )
+        output = self._json("output", outcome.output)
+        return output, tuple(self._draft(draft) for draft in outcome.drafts)
+
+    def _draft(self, draft: Draft) -> DraftRow:
+        try:
+            check_text(draft.content, limit=self._document_limit)
+        except UnstorableJsonError as error:
+            raise OutputInvalidError(f"drafts.{draft.document_type}.content: {error}") from None
+        return DraftRow(
+            document_type=draft.document_type,
+            content=draft.content,
+            metadata=self._json(f"drafts.{draft.document_type}.metadata", draft.metadata),
+            readability_score=draft.readability_score,
+            grammar_score=draft.grammar_score,
+            base_version=draft.base_version,
+        )
+
+    def _json(self, field: str, value: object) -> str:
+        try:
+            return encode(value, limit=self._output_limit)
+        except UnstorableJsonError as error:
+            raise OutputInvalidError(f"{field}: {error}") from None
+
+    async def _until_answered(self, move: Move, lost: Callable[[], bool]) -> Ended | None:
+        tries = 0
+        while not lost():
+            try:
+                return await move()
+            except CopydeskError as error:
+                if not error.retryable:
+                    raise
+                tries += 1
+                if tries == 1:
+                    self._log.warning("outcome_kept_back", code=error.code, reason=error.message)
+                await asyncio.sleep(_AGAIN.delay(tries).total_seconds())
+        return None
+
+
+def _text(reason: object) -> str:
+    return str(reason)[:2000].replace("\x00", "").encode("utf-8", "replace").decode()
+
+
+def _aware(until: datetime) -> datetime:
+    if until.tzinfo is None:
+        raise OutputInvalidError("Snooze.until: has no time zone; give an aware datetime")
+    return until.astimezone(UTC)

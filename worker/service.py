@@ -1,0 +1,138 @@
+"""The life of a worker: start, quiet, drain, stop.
+
+Start opens nothing that is not needed and never waits for Redis. Quiet claims nothing more. Drain
+lets running attempts end within the grace, then asks them to stop and gives them back. Stop may
+come early, twice, or in the middle; the heartbeat goes on until the last attempt has ended.
+"""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Coroutine
+from uuid import UUID
+
+import structlog
+
+from worker.aftermath import Aftermath
+from worker.attempt import Stop
+from worker.claimer import Claimer
+from worker.deliveries import Deliveries
+from worker.executor import Executor
+from worker.heartbeat import Heartbeat
+from worker.presence import Presence
+from worker.progress import ProgressBoard
+from worker.queue.intake import QueueWorker
+from worker.queue.signals import Signals
+from worker.sweep import Sweep
+
+
+class WorkerService:
+    """The long-lived parts of one worker process, started and stopped together."""
+
+    def __init__(
+        self,
+        *,
+        executor: Executor,
+        claimer: Claimer,
+        queue: QueueWorker,
+        deliveries: Deliveries,
+        aftermath: Aftermath,
+        heartbeat: Heartbeat,
+        sweep: Sweep,
+        board: ProgressBoard,
+        presence: Presence,
+        signals: Signals,
+        grace: float,
+    ) -> None:
+        self._executor = executor
+        self._claimer = claimer
+        self._queue = queue
+        self._deliveries = deliveries
+        self._aftermath = aftermath
+        self._heartbeat = heartbeat
+        self._sweep = sweep
+        self._board = board
+        self._presence = presence
+        self._signals = signals
+        self._grace = grace
+        self._stopping = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._log = structlog.get_logger("copydesk.worker")
+
+    def stop(self) -> None:
+        """Ask the worker to stop: the first time it drains, the second time it hurries."""
+        if self._stopping.is_set():
+            self._hurry.set()
+        self._stopping.set()
+
+    async def run(self, *, ready: Callable[[], None] = lambda: None) -> None:
+        """Work until told to stop, or, in a burst, until there is nothing more to do."""
+        await self._presence.here(0)
+        takers = [
+            self._keep(self._sweep.run(), "sweep"),
+            self._keep(self._signals.listen_cancel(self._cancel), "signals"),
+        ]
+        keepers = [
+            self._keep(self._heartbeat.run(self._with_heartbeat), "heartbeat"),
+            self._keep(self._board.run(), "progress"),
+        ]
+        intake = asyncio.create_task(self._queue.main(), name="intake")
+        stopping = asyncio.create_task(self._stopping.wait())
+        self._log.info("worker_ready", agents=sorted(self._executor.agents))
+        ready()
+        try:
+            await asyncio.wait({intake, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            await self._wind_down(takers, intake)
+        finally:
+            for task in (stopping, intake, *takers, *keepers):
+                task.cancel()
+            await asyncio.gather(stopping, intake, *takers, *keepers, return_exceptions=True)
+        await self._presence.gone()
+        self._log.info(
+            "worker_stopped", finished=self._executor.finished, leaked=self._executor.leaked
+        )
+
+    async def _with_heartbeat(self) -> None:
+        """Say that the worker is here, and keep the messages of running attempts out of reach."""
+        await self._presence.here(self._executor.running)
+        under_way = self._queue.under_way
+        if under_way:
+            await self._queue.extend(under_way)
+
+    async def _wind_down(
+        self, takers: list[asyncio.Task[None]], intake: asyncio.Task[None]
+    ) -> None:
+        self._log.info("worker_draining", running=self._executor.running)
+        self._claimer.quiet()
+        self._queue.quiet()
+        for task in takers:
+            task.cancel()
+        await asyncio.gather(*takers, return_exceptions=True)
+        await self._deliveries.settle()
+        drained = asyncio.create_task(self._executor.drain(self._grace))
+        hurry = asyncio.create_task(self._hurry.wait())
+        await asyncio.wait({drained, hurry}, return_when=asyncio.FIRST_COMPLETED)
+        if not drained.done():
+            drained.cancel()
+            await self._executor.drain(0)
+        hurry.cancel()
+        await self._aftermath.settle()
+        # Messages whose executions were given back come due again; nothing waits for them here.
+        await asyncio.wait({intake}, timeout=1)
+
+    def _cancel(self, _project_id: UUID, execution_id: UUID) -> None:
+        self._executor.stop(execution_id, Stop.CANCEL)
+
+    def _keep(self, work: Coroutine[object, object, None], what: str) -> asyncio.Task[None]:
+        """Run `work` for as long as the worker lives; a bug in it ends the worker, loudly."""
+        return asyncio.create_task(_told(work, self._log, what), name=what)
+
+
+async def _told(work: Awaitable[None], log: structlog.stdlib.BoundLogger, what: str) -> None:
+    try:
+        await work
+    except Exception:
+        # A bug, not an outage: those are handled where they happen. Ending loudly lets whoever
+        # supervises the process start it afresh, and the leases bring the work back.
+        log.exception("part_failed", part=what)
+        signal.raise_signal(signal.SIGTERM)
+        raise

@@ -1,0 +1,101 @@
+"""The sweep: the guarantee behind the hints. It finds due and abandoned rows in PostgreSQL.
+
+Every pass first rescues executions whose lease has run out, then claims what is due and no hint has
+brought, a few of each project in turn. Passes are spread by jitter, so that many workers do not
+come at the same moment, and rows that another worker is moving are skipped.
+"""
+
+import asyncio
+import random
+from uuid import UUID
+
+import structlog
+
+from models.states import State
+from worker.claimer import Claimer, by_project
+from worker.errors import CopydeskError
+from worker.ledger import Dispatch, Ledger
+from worker.outages import OutageLog
+
+_JITTER = 0.25
+_RESCUE_BATCH = 200
+_PROJECTS = 50
+_PER_PROJECT = 20
+_START = UUID(int=0)
+
+
+class Sweep:
+    """Looks every `every` seconds, spread by a quarter, until cancelled."""
+
+    def __init__(
+        self,
+        dispatch: Dispatch,
+        ledger: Ledger,
+        claimer: Claimer,
+        agent_types: tuple[str, ...],
+        *,
+        every: float,
+    ) -> None:
+        self._dispatch = dispatch
+        self._ledger = ledger
+        self._claimer = claimer
+        self._agent_types = agent_types
+        self._every = every
+        self._after = _START
+        self._log = structlog.get_logger("copydesk.sweep")
+        self._outage = OutageLog(self._log, "sweep")
+        self.claimed = 0
+        self.rescued = 0
+
+    async def run(self) -> None:
+        """Sweep until cancelled, at once the first time."""
+        while True:
+            more = await self.once()
+            if not more:
+                spread = 1 + random.uniform(-_JITTER, _JITTER)  # noqa: S311 - not a secret
+                await asyncio.sleep(self._every * spread)
+
+    async def once(self) -> bool:
+        """Make one pass; return whether it is worth going on at once."""
+        try:
+            await self._rescue()
+            more = await self._claim()
+        except CopydeskError as error:
+            self._outage.failed(error)
+            return False
+        self._outage.over()
+        return more
+
+    async def _rescue(self) -> None:
+        expired = await self._dispatch.find_expired(_RESCUE_BATCH)
+        found = by_project((row.project_id, row.execution_id) for row in expired)
+        for project_id, execution_ids in found.items():
+            for execution_id, status in (
+                await self._ledger.rescue(project_id, execution_ids)
+            ).items():
+                self.rescued += 1
+                log = self._log.error if status == State.FAILED else self._log.warning
+                log(
+                    "rescued",
+                    project_id=str(project_id),
+                    execution_id=str(execution_id),
+                    status=status,
+                )
+
+    async def _claim(self) -> bool:
+        if self._claimer.free == 0:
+            return False
+        due = await self._dispatch.find_due(
+            self._agent_types, after=self._after, projects=_PROJECTS, per_project=_PER_PROJECT
+        )
+        found = by_project((row.project_id, row.execution_id) for row in due)
+        # The circle goes on behind the last project seen, and begins anew at its end.
+        circle_ends = len(found) < _PROJECTS
+        began_in_the_middle = self._after != _START
+        self._after = _START if circle_ends else max(found)
+        claimed = 0
+        for project_id, execution_ids in found.items():
+            claims = await self._claimer.claim(project_id, execution_ids)
+            claimed += sum(claim is not None and claim.claimed for claim in claims.values())
+        self.claimed += claimed
+        return self._claimer.free > 0 and (claimed > 0 or (circle_ends and began_in_the_middle))
