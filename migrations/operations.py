@@ -16,8 +16,7 @@ from alembic.operations import ops
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import MetaData, text
-from sqlalchemy.dialects.postgresql import asyncpg
+from sqlalchemy import Dialect, MetaData, text
 
 from migrations.preparation import faults
 from models.comparison import Change, Comparison, compare, plan, table_keys
@@ -45,12 +44,12 @@ def render(context: AutogenContext, operation: StatementsOp) -> list[str]:
         return [f"# To be settled by hand: {operation.sentence}"]
     if any("\n" in statement for statement in operation.statements):
         context.imports.add("from textwrap import dedent")
-    return [f"op.execute({_argument(statement)})" for statement in operation.statements]
+    return [f"op.execute({_argument(statement, context.dialect)})" for statement in operation.statements]
 
 
-def _argument(sql: str) -> str:
+def _argument(sql: str, dialect: Dialect) -> str:
     """Return the Python expression for a statement that is executed to the letter."""
-    if str(text(sql).compile(dialect=asyncpg.dialect())) == sql:
+    if str(text(sql).compile(dialect=dialect)) == sql:
         return _literal(sql)
     # Something in it looks like a bind parameter; DDL() takes it as it is, but for per cent signs.
     return f"sa.DDL({_literal(sql.replace('%', '%%'))})"

@@ -14,13 +14,14 @@ from models.comparison import Change, Plan, compare, plan
 from models.declarations import statements
 from models.roles import OWNER
 from tests.migrations.drifts import REPAIRED, REPORTED, SURROUNDING, Drift
+from tests.support.databases import DatabaseUrls
 from worker import migrate
 
 
 @pytest.fixture
-async def connection(migrated_database: str) -> AsyncIterator[AsyncConnection]:
+async def connection(database: DatabaseUrls) -> AsyncIterator[AsyncConnection]:
     """Open a connection that acts as the owner, in a transaction that is rolled back."""
-    async with migrate.owner_session(migrated_database) as connection:
+    async with migrate.owner_session(database.admin) as connection:
         yield connection
         await connection.rollback()
 
@@ -51,9 +52,9 @@ def execute(connection: Connection, changes: list[Change]) -> None:
     connection.exec_driver_sql(f"SET LOCAL ROLE {OWNER}")
 
 
-async def test_a_migrated_database_is_clean(migrated_database: str) -> None:
+async def test_a_migrated_database_is_clean(database: DatabaseUrls) -> None:
     """What the migrations make is what the models declare."""
-    assert await migrate.check(migrated_database) == []
+    assert await migrate.check(database.admin) == []
 
 
 @pytest.mark.parametrize("drift", [*REPAIRED.values()], ids=[*REPAIRED])
@@ -91,17 +92,15 @@ async def test_what_surrounds_the_schema_is_told(connection: AsyncConnection, dr
     assert any(sentence.startswith(drift.told) for sentence in told), told
 
 
-async def test_comparing_leaves_nothing_behind_and_locks_no_live_table(
-    connection: AsyncConnection,
+async def test_comparing_leaves_nothing_behind_and_waits_for_no_writer(
+    database: DatabaseUrls, connection: AsyncConnection
 ) -> None:
-    """The declared state is built in a scratch schema that never becomes visible."""
-    await connection.run_sync(migrate.differences)
-    held = await connection.exec_driver_sql(
-        "SELECT relation::regclass::text, mode FROM pg_locks JOIN pg_class c ON c.oid = relation "
-        "WHERE pid = pg_backend_pid() AND relnamespace = 'public'::regnamespace "
-        "AND mode <> 'AccessShareLock'"
-    )
-    assert held.all() == []
+    """The declared state is built beside the live one, which others go on writing to."""
+    await connection.exec_driver_sql("SET LOCAL lock_timeout = '100ms'")
+    async with database.oracle() as writer, writer.transaction():
+        for table in Base.metadata.tables:
+            await writer.execute(f"LOCK TABLE {table} IN ROW EXCLUSIVE MODE")
+        assert await connection.run_sync(migrate.differences) == []
     schemas = await connection.exec_driver_sql(
         "SELECT count(*) FROM pg_namespace WHERE nspname = 'copydesk_declared'"
     )

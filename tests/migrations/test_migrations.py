@@ -7,10 +7,7 @@ import os
 import subprocess
 import sys
 import traceback
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -23,8 +20,10 @@ from sqlalchemy import Connection
 from models import Base
 from models.declarations import statements
 from models.roles import APP
-from tests.migrations.programs import PROGRAMS
+from tests.support.databases import DatabaseUrls, fresh_database
+from tests.support.waiting import until
 from worker import migrate
+from worker.embedded.postgres import postgres_programs
 from worker.errors import CopydeskError, DatabaseUnavailableError
 
 ROOT = Path(migrate.__file__).parents[1]
@@ -33,39 +32,26 @@ REVISIONS = [
 ][::-1]
 
 
-@asynccontextmanager
-async def another_database(url: str) -> AsyncIterator[str]:
-    """Create one more empty database beside that of `url`."""
-    name = urlsplit(url).path[1:]
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(f'CREATE DATABASE "{name}_2"')
-        yield url.replace(f"/{name}", f"/{name}_2")
-        await connection.execute(f'DROP DATABASE "{name}_2" WITH (FORCE)')
-    finally:
-        await connection.close()
-
-
 def schema_of(url: str) -> str:
     """Dump the schema, without the key that is new in every dump."""
-    dump = [PROGRAMS / "pg_dump", "--schema-only", "--dbname", url]
+    dump = [str(postgres_programs() / "pg_dump"), "--schema-only", "--dbname", url]
     found = subprocess.run(dump, check=True, capture_output=True, text=True, cwd="/").stdout
     return "\n".join(line for line in found.splitlines() if not line.startswith("\\"))
 
 
 def load(url: str, sql: str) -> None:
     """Execute a script with psql, and stop at the first error."""
-    psql = [PROGRAMS / "psql", "--quiet", "--no-psqlrc", "-v", "ON_ERROR_STOP=1", "-d", url]
-    done = subprocess.run(psql, input=sql, check=False, capture_output=True, text=True, cwd="/")
+    psql = str(postgres_programs() / "psql")
+    script = [psql, "--quiet", "--no-psqlrc", "-v", "ON_ERROR_STOP=1", "-d", url]
+    done = subprocess.run(script, input=sql, check=False, capture_output=True, text=True, cwd="/")
     assert done.returncode == 0, done.stderr
 
 
 async def settled_schema(url: str) -> str:
     """Dump, restore elsewhere, dump again: PostgreSQL settles on one spelling of expressions."""
-    async with another_database(url) as second:
-        dump = schema_of(url).replace("CREATE SCHEMA public;", "")
-        load(second, dump)
-        return schema_of(second)
+    async with fresh_database(url, template="template0") as second:
+        load(second.admin, schema_of(url))
+        return schema_of(second.admin)
 
 
 def build_from_models(connection: Connection) -> None:
@@ -117,28 +103,26 @@ async def test_each_migration_can_be_undone(empty_database: str, revision: str) 
     assert schema_of(empty_database) == schema
 
 
-async def test_migrations_and_models_make_the_same_schema(empty_database: str) -> None:
+async def test_migrations_and_models_make_the_same_schema(
+    database: DatabaseUrls, empty_database: str
+) -> None:
     """Dumps of both are equal to the last character: indexes, storage, identity, grants, all."""
     await migrate.prepare_database(empty_database)
-    async with another_database(empty_database) as migrated:
-        await migrate.upgrade(migrated)
-        by_migrations = await settled_schema(migrated)
     async with migrate.owner_session(empty_database) as connection:
         await connection.run_sync(build_from_models)
-    assert await settled_schema(empty_database) == by_migrations
+    assert await settled_schema(empty_database) == await settled_schema(database.admin)
 
 
-async def test_upgrading_twice_changes_nothing(migrated_database: str) -> None:
+async def test_upgrading_twice_changes_nothing(database: DatabaseUrls) -> None:
     """An upgrade of a database at the head is a no-op, also for the owner without other rights."""
-    schema = schema_of(migrated_database)
-    owner = migrated_database.replace("postgres@", "copydesk_owner@")
-    assert await migrate.upgrade(owner) == []
-    assert await migrate.check(owner) == []
-    assert schema_of(migrated_database) == schema
+    schema = schema_of(database.admin)
+    assert await migrate.upgrade(database.owner) == []
+    assert await migrate.check(database.owner) == []
+    assert schema_of(database.admin) == schema
 
 
 async def test_a_generated_migration_repairs_and_its_undoing_restores(
-    migrated_database: str, tmp_path: Path
+    database: DatabaseUrls, tmp_path: Path
 ) -> None:
     """What autogenerate writes into a file is executable, complete and exact, both ways."""
     awkward = """SELECT ' :name \\:x \\ %s %% "quoted" '' $1'::text -- :done
@@ -155,11 +139,11 @@ async def test_a_generated_migration_repairs_and_its_undoing_restores(
         "ALTER TABLE users ADD phone text",
         "DROP INDEX idx_agent_output",
     )
-    async with migrate.owner_session(migrated_database) as connection:
+    async with migrate.owner_session(database.admin) as connection:
         for statement in by_hand:
             await connection.exec_driver_sql(statement)
         await connection.commit()
-    drifted, told = schema_of(migrated_database), await migrate.check(migrated_database)
+    drifted, told = schema_of(database.admin), await migrate.check(database.admin)
 
     def here(config: Config) -> Config:
         places = os.pathsep.join((str(migrate.INI.parent / "versions"), str(tmp_path)))
@@ -171,15 +155,15 @@ async def test_a_generated_migration_repairs_and_its_undoing_restores(
             here(config), message="Back to order", autogenerate=True, version_path=str(tmp_path)
         )
 
-    await migrate._run(migrated_database, generate)
+    await migrate._run(database.admin, generate)
     number = f"{len(REVISIONS) + 1:04d}"
     assert f"{number}_back_to_order.py" in os.listdir(tmp_path)  # noqa: PTH208 - async, too
 
-    await migrate._run(migrated_database, lambda config: command.upgrade(here(config), "head"))
-    await migrate._run(migrated_database, lambda config: command.check(here(config)))
-    await migrate._run(migrated_database, lambda config: command.downgrade(here(config), "-1"))
-    assert await migrate.check(migrated_database) == told
-    assert schema_of(migrated_database) == drifted
+    await migrate._run(database.admin, lambda config: command.upgrade(here(config), "head"))
+    await migrate._run(database.admin, lambda config: command.check(here(config)))
+    await migrate._run(database.admin, lambda config: command.downgrade(here(config), "-1"))
+    assert await migrate.check(database.admin) == told
+    assert schema_of(database.admin) == drifted
 
 
 async def test_two_upgraders_take_turns(empty_database: str) -> None:
@@ -187,10 +171,11 @@ async def test_two_upgraders_take_turns(empty_database: str) -> None:
     holder = await asyncpg.connect(empty_database)
     await holder.execute("SELECT pg_advisory_lock($1)", migrate.LOCK)
     upgrade = asyncio.create_task(migrate.upgrade(empty_database))
-    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-    async with asyncio.timeout(10):
-        while not await holder.fetchval(waiting):  # noqa: ASYNC110 - the server sends no event
-            await asyncio.sleep(0.01)
+    waiting = (
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted "
+        "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
+    await until(lambda: holder.fetchval(waiting))
     assert not upgrade.done()
     assert await migrate.current(empty_database) is None
     await holder.close()
@@ -207,16 +192,13 @@ async def test_an_old_database_is_told_to_upgrade(empty_database: str) -> None:
     )
 
 
-async def test_a_database_the_owner_cannot_work_in_is_told(migrated_database: str) -> None:
+async def test_a_database_the_owner_cannot_work_in_is_told(database: DatabaseUrls) -> None:
     """Without CREATE on the database nothing can be compared: the reason is the answer."""
-    connection = await asyncpg.connect(migrated_database)
-    name = await connection.fetchval("SELECT quote_ident(current_database())")
-    await connection.execute(f"ALTER DATABASE {name} OWNER TO postgres")
-    await connection.close()
-    assert "the database must be owned by copydesk_owner" in await migrate.check(migrated_database)
+    await database.ask(f"ALTER DATABASE {database.name} OWNER TO postgres")
+    assert "the database must be owned by copydesk_owner" in await migrate.check(database.admin)
     with pytest.raises(migrate.MigrationError, match="ALTER DATABASE"):
-        await migrate.upgrade(migrated_database.replace("postgres@", "copydesk_owner@"))
-    assert await migrate.upgrade(migrated_database) == []
+        await migrate.upgrade(database.owner)
+    assert await migrate.upgrade(database.admin) == []
 
 
 async def test_no_error_shows_a_password(empty_database: str) -> None:
@@ -246,14 +228,12 @@ def alembic(*arguments: str, url: str | None) -> subprocess.CompletedProcess[str
     )
 
 
-async def test_alembics_own_command_line_works(migrated_database: str) -> None:
+async def test_alembics_own_command_line_works(database: DatabaseUrls) -> None:
     """It takes COPYDESK_OWNER_URL, exits 0 when clean and tells what differs otherwise."""
-    clean = alembic("check", url=migrated_database)
+    clean = alembic("check", url=database.admin)
     assert clean.returncode == 0, clean.stderr
-    connection = await asyncpg.connect(migrated_database)
-    await connection.execute("DROP POLICY project_guard ON exports")
-    await connection.close()
-    drifted = alembic("check", url=migrated_database)
+    await database.ask("DROP POLICY project_guard ON exports")
+    drifted = alembic("check", url=database.admin)
     assert drifted.returncode != 0
     assert "policy project_guard on exports is declared and missing" in drifted.stdout
     unset = alembic("check", url=None)

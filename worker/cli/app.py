@@ -1,8 +1,10 @@
 """The commands of `copydesk`, and what becomes of errors: one clear line and an exit code."""
 
+import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -10,7 +12,7 @@ from worker.cli.agents import list_agents
 from worker.cli.database import database
 from worker.cli.demo import demo
 from worker.cli.documents import documents, show
-from worker.cli.door import DEFAULT_HOME, INTERRUPTED, Door, exit_code, fail
+from worker.cli.door import DEFAULT_HOME, INTERRUPTED, WRONG_USE, Door, exit_code, say
 from worker.cli.executions import cancel, enqueue, status
 from worker.cli.processes import dev, worker
 from worker.cli.projects import create
@@ -63,21 +65,29 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line; every error of copydesk is one line, never a traceback."""
+    """Run the command line; every error is one line on standard error and an exit code."""
     try:
-        _app()(prog_name="copydesk", standalone_mode=True)
+        code = _app()(prog_name="copydesk", standalone_mode=False)
     except CopydeskError as error:
         _end(error.message, exit_code(error))
-    except KeyboardInterrupt:
+    except typer.TyperException as error:
+        _end(_one_line(error), getattr(error, "exit_code", WRONG_USE))
+    except (typer.Abort, KeyboardInterrupt):
         _end("interrupted", INTERRUPTED)
     except BrokenPipeError:
-        # The reader has seen enough.
-        sys.stderr.close()
-        sys.exit(0)
-
-
-def _end(message: str, code: int) -> None:
-    try:
-        fail(message, code)
-    except typer.Exit:
+        # The reader has seen enough; nothing more can be said to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    else:
         sys.exit(code)
+
+
+def _one_line(error: typer.TyperException) -> str:
+    # Every error of typer's can word itself; the public base class does not say so.
+    word: Callable[[], str] = getattr(error, "format_message", lambda: str(error))
+    return word().strip().replace("\n", " ")
+
+
+def _end(message: str, code: int) -> NoReturn:
+    if message:  # typer has shown the help instead of an error
+        say(message)
+    sys.exit(code)

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
@@ -37,7 +38,10 @@ def demo(
     """Import, review, revise, review again and export a Markdown file, with servers of its own."""
     content = _read(file)
     home = door(context).home
+    began = monotonic()
+    console().print(f"starting PostgreSQL and Redis in {os.path.relpath(home)} ...")
     with development_settings(home) as settings:
+        console().print(f"ready after {monotonic() - began:.1f} s\n")
         asyncio.run(_demo(settings, home, file, content, language))
 
 
@@ -58,15 +62,18 @@ async def _demo(settings: Settings, home: Path, file: Path, content: str, langua
     if failed:
         fail(f"{failed[0].agent_type}: {failed[0].error_code}: {failed[0].error_message}")
     copydesk = _program(home)
-    out.print(f"\nexport COPYDESK_PROJECT={project}\n")
-    _summary(out, settings, copydesk, report)
-    out.print("\nNext, after that export:")
-    for command in (
-        f"{copydesk} status {chain.correlation}",
-        f"{copydesk} show {document_type}_review",
-        f"{copydesk} dev",
-    ):
-        out.print(f"  {command}", markup=False)
+    out.print()
+    _summary(out, settings, f"{copydesk} --dev", report)
+    _lines(
+        out,
+        "Next:",
+        [
+            f"{copydesk} --dev status {chain.correlation}",
+            f"{copydesk} --dev show {document_type}_review",
+            f"{copydesk} dev",
+        ],
+    )
+    _lines(out, "All but the last need:", [f"export COPYDESK_PROJECT={project}"])
 
 
 class _Chain:
@@ -162,26 +169,34 @@ def _worker(settings: Settings, home: Path) -> Iterator[Callable[[], str | None]
 
 
 def _summary(out: Console, settings: Settings, copydesk: str, report: StatusReport) -> None:
-    print_rows(
+    written = [(e, version) for e in report.executions for version in e.versions]
+    headings = ("document", "version", "readability", "grammar", "written by")
+    rows = [
+        (
+            version.document_type,
+            str(version.version),
+            score(version.readability_score),
+            score(version.grammar_score),
+            f"{execution.agent_type}, for {_AUTHOR}",
+        )
+        for execution, version in written
+    ]
+    print_rows(out, headings, rows)
+    _lines(
         out,
-        ("document", "version", "readability", "grammar", "written by", "look at it with"),
-        [
-            (
-                version.document_type,
-                str(version.version),
-                score(version.readability_score),
-                score(version.grammar_score),
-                f"{execution.agent_type} for Demo",
-                f"{copydesk} show {version.document_type} --version {version.version}",
-            )
-            for execution in report.executions
-            for version in execution.versions
-        ],
+        "Look at each:",
+        [f"{copydesk} show {v.document_type} --version {v.version}" for _, v in written],
     )
-    for execution in report.executions:
-        for export in execution.exports:
-            path = (settings.exports_directory or Path()) / (export.file_path or "")
-            out.print(f"\nexport file: {os.path.relpath(path)}", markup=False)
+    files = [file for execution in report.executions for file in execution.exports]
+    root = settings.exports_directory or Path()
+    _lines(out, "The export:", [os.path.relpath(root / str(file.file_path)) for file in files])
+
+
+def _lines(out: Console, heading: str, lines: Sequence[str]) -> None:
+    """Print lines to be copied: never wrapped, never cut."""
+    out.print(f"\n{heading}")
+    for line in lines:
+        out.print(f"  {line}", markup=False, soft_wrap=True)
 
 
 def _program(home: Path) -> str:
@@ -193,7 +208,7 @@ def _program(home: Path) -> str:
         words = [str(called) if relative.startswith("..") else relative]
     if home != DEFAULT_HOME:
         words += ["--home", str(home)]
-    return shlex.join([*words, "--dev"])
+    return shlex.join(words)
 
 
 def _read(file: Path) -> str:

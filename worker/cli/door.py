@@ -123,9 +123,14 @@ def console() -> Console:
     return Console(highlight=False, width=500, no_color=True, soft_wrap=True)
 
 
+def say(message: str) -> None:
+    """Write one line to standard error, whatever the message holds."""
+    typer.echo(f"copydesk: {_CONTROL.sub(' ', message)}", err=True)
+
+
 def fail(message: str, code: int = FAILED) -> NoReturn:
     """End the command with one line on standard error."""
-    typer.echo(f"copydesk: {_CONTROL.sub(' ', message)}", err=True)
+    say(message)
     raise typer.Exit(code)
 
 

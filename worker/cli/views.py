@@ -138,7 +138,7 @@ def print_status(out: Console, report: StatusReport) -> None:
 def live_table(steps: Sequence[tuple[str, ExecutionReport | None]]) -> Table:
     """Return the table of a chain under way; steps that are not enqueued yet are waiting."""
     table = Table(box=None, header_style="bold", expand=True)
-    for heading, ratio in (("agent", 3), ("status", 2), ("attempt", 1), ("elapsed", 2)):
+    for heading, ratio in (("agent", 3), ("status", 2), ("attempt", 2), ("elapsed", 2)):
         table.add_column(heading, ratio=ratio, no_wrap=True)
     table.add_column("message", ratio=8, no_wrap=True, overflow="ellipsis")
     table.add_column("", width=20)
