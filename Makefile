@@ -27,7 +27,9 @@ $(INSTALLED): pyproject.toml
 	@$(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) (once)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[llm,dev-servers]' --group test
+	@# setuptools would warn that an editable install finds packages in the checkout; it should.
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--editable '.[llm,dev-servers]' --group test
 	@touch $@
 
 clean:

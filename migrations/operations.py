@@ -44,7 +44,9 @@ def render(context: AutogenContext, operation: StatementsOp) -> list[str]:
         return [f"# To be settled by hand: {operation.sentence}"]
     if any("\n" in statement for statement in operation.statements):
         context.imports.add("from textwrap import dedent")
-    return [f"op.execute({_argument(statement, context.dialect)})" for statement in operation.statements]
+    return [
+        f"op.execute({_argument(statement, context.dialect)})" for statement in operation.statements
+    ]
 
 
 def _argument(sql: str, dialect: Dialect) -> str:

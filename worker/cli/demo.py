@@ -39,7 +39,7 @@ def demo(
     content = _read(file)
     home = door(context).home
     began = monotonic()
-    console().print(f"starting PostgreSQL and Redis in {os.path.relpath(home)} ...")
+    console().print(f"starting PostgreSQL and Redis in {os.path.relpath(home)} ...", soft_wrap=True)
     with development_settings(home) as settings:
         console().print(f"ready after {monotonic() - began:.1f} s\n")
         asyncio.run(_demo(settings, home, file, content, language))

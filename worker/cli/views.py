@@ -19,6 +19,8 @@ COLOURS = {
     State.FAILED: "red",
     State.CANCELLED: "magenta",
 }
+_BAR = 14
+
 Headings = Sequence[str]
 Rows = Sequence[Sequence[str]]
 
@@ -138,10 +140,11 @@ def print_status(out: Console, report: StatusReport) -> None:
 def live_table(steps: Sequence[tuple[str, ExecutionReport | None]]) -> Table:
     """Return the table of a chain under way; steps that are not enqueued yet are waiting."""
     table = Table(box=None, header_style="bold", expand=True)
-    for heading, ratio in (("agent", 3), ("status", 2), ("attempt", 2), ("elapsed", 2)):
-        table.add_column(heading, ratio=ratio, no_wrap=True)
-    table.add_column("message", ratio=8, no_wrap=True, overflow="ellipsis")
-    table.add_column("", width=20)
+    for heading, width in (("agent", None), ("status", 9), ("attempt", None), ("elapsed", 7)):
+        table.add_column(heading, min_width=width, no_wrap=True)
+    # What is left of the line goes to the message, so that a narrow terminal cuts nothing else.
+    table.add_column("message", ratio=1, no_wrap=True, overflow="ellipsis")
+    table.add_column("", width=_BAR)
     for name, execution in steps:
         if execution is None:
             table.add_row(name, Text("waiting", style="dim"), "", "", "", "")
@@ -154,7 +157,7 @@ def live_table(steps: Sequence[tuple[str, ExecutionReport | None]]) -> Table:
             str(execution.attempt or "-"),
             seconds(elapsed(execution)),
             Text(message(execution)),
-            ProgressBar(total=1, completed=fraction, width=20)
+            ProgressBar(total=1, completed=fraction, width=_BAR)
             if running and fraction is not None
             else "",
         )

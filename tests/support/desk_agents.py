@@ -1,0 +1,261 @@
+"""Agents that behave in every way an agent should not, and a few that behave well.
+
+Named by the setting `agents = ["tests.support.desk_agents"]`. What waits, waits for a file that the
+test makes, never for a time; what has begun says so by making a file of its own.
+"""
+
+import asyncio
+import logging
+import os
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import structlog
+from pydantic import BaseModel, field_validator
+
+from tests.support import misdeeds
+from worker.agents.contract import (
+    Agent,
+    AgentError,
+    Answer,
+    Backoff,
+    Cancel,
+    Draft,
+    Outcome,
+    Retry,
+    RunContext,
+    Snooze,
+    ThreadContext,
+    agent,
+)
+
+SOON = Backoff(first=timedelta(milliseconds=20), factor=1, jitter=0)
+PASSWORD = "correct-horse-battery"
+
+
+class Nothing(BaseModel):
+    """No input."""
+
+
+class Echo(BaseModel):
+    """What to answer, and the document to file, if any."""
+
+    value: Any = None
+    document_type: str | None = None
+
+
+class Gate(BaseModel):
+    """Files: `begun` is made by each attempt with its number as ending, `path` is waited for."""
+
+    path: Path
+    begun: Path
+
+
+class Kind(BaseModel):
+    """Which case."""
+
+    kind: str
+
+
+class Times(BaseModel):
+    """How many attempts go wrong before one goes right."""
+
+    failures: int
+    how: str = "error"
+
+
+class Trap(BaseModel):
+    """An input whose validator raises what no validator should."""
+
+    value: str
+
+    @field_validator("value")
+    @classmethod
+    def _spring(cls, value: str) -> str:
+        misdeeds.commit(value)
+        return value
+
+
+def begin(context: RunContext | ThreadContext, gate: Gate) -> None:
+    """Make the file that says that an attempt runs, with the process in it."""
+    name = f"{gate.begun.name}.{context.attempt}"
+    draft = gate.begun.with_name(f".{name}")
+    draft.write_text(str(os.getpid()))
+    draft.replace(gate.begun.with_name(name))
+
+
+def by(context: RunContext | ThreadContext) -> Outcome:
+    """Return an outcome that tells which attempt wrote it."""
+    text = f"# Written by attempt {context.attempt} in {os.getpid()}\n"
+    return Outcome(
+        output={"attempt": context.attempt, "pid": os.getpid()},
+        drafts=[Draft(document_type="notes", content=text)],
+    )
+
+
+@agent("echo", backoff=SOON)
+async def echo(context: RunContext, input: Echo) -> Outcome:  # noqa: A002
+    """Answer what it was given."""
+    drafts = []
+    if input.document_type:
+        content = f"# Attempt {context.attempt}\n"
+        drafts.append(Draft(document_type=input.document_type, content=content))
+    return Outcome(output={"value": input.value}, drafts=drafts)
+
+
+@agent("gated", backoff=SOON)
+async def gated(context: RunContext, input: Gate) -> Outcome:  # noqa: A002
+    """Wait for a file, and let itself be stopped."""
+    begin(context, input)
+    while not input.path.exists():
+        await asyncio.sleep(0.01)
+    return by(context)
+
+
+@agent("gated_thread", backoff=SOON)
+def gated_thread(context: ThreadContext, input: Gate) -> Outcome:  # noqa: A002
+    """Wait for a file in a thread; each report is a chance to be stopped."""
+    begin(context, input)
+    while not input.path.exists():
+        context.progress(None, "waiting")
+        time.sleep(0.01)
+    return by(context)
+
+
+@agent("hasty", timeout=0.2, max_attempts=1)
+async def hasty(context: RunContext, input: Gate) -> Outcome:  # noqa: A002
+    """Have too little time."""
+    return await gated.function(context, input)  # type: ignore[no-any-return]
+
+
+@agent("hasty_thread", timeout=0.2, max_attempts=1)
+def hasty_thread(context: ThreadContext, input: Gate) -> Outcome:  # noqa: A002
+    """Have too little time, and notice nothing."""
+    return stubborn_thread.function(context, input)  # type: ignore[no-any-return]
+
+
+@agent("stubborn", backoff=SOON)
+async def stubborn(context: RunContext, input: Gate) -> Outcome:  # noqa: A002
+    """Swallow every cancellation until the file is there."""
+    begin(context, input)
+    while not input.path.exists():
+        try:
+            await asyncio.sleep(0.01)
+        except asyncio.CancelledError:
+            continue
+    return by(context)
+
+
+@agent("stubborn_thread", backoff=SOON)
+def stubborn_thread(context: ThreadContext, input: Gate) -> Outcome:  # noqa: A002
+    """Block a thread until the file is there, whatever happens."""
+    begin(context, input)
+    while not input.path.exists():
+        time.sleep(0.01)
+    return by(context)
+
+
+@agent("flaky", backoff=SOON)
+async def flaky(context: RunContext, input: Times) -> Answer:  # noqa: A002
+    """Go wrong some times, then right."""
+    if context.attempt > input.failures:
+        return Outcome(output={"attempt": context.attempt})
+    if input.how == "retry":
+        return Retry("not yet", after=timedelta(milliseconds=10))
+    if input.how == "snooze":
+        return Snooze(datetime.now(UTC) + timedelta(milliseconds=10), "too early")
+    raise AgentError("the provider is busy", code="provider_busy", retryable=True)
+
+
+@agent("failing", backoff=SOON)
+async def failing(context: RunContext, input: Nothing) -> Outcome:  # noqa: A002, ARG001
+    """Refuse for good."""
+    raise AgentError("there is no text to work on", code="no_text")
+
+
+@agent("pointless", backoff=SOON)
+async def pointless(context: RunContext, input: Nothing) -> Answer:  # noqa: A002, ARG001
+    """Answer that the work is not worth doing."""
+    return Cancel("the document is gone")
+
+
+@agent("trapped", max_attempts=1)
+async def trapped(context: RunContext, input: Trap) -> Outcome:  # noqa: A002, ARG001
+    """Have an input that cannot be read."""
+    return Outcome()
+
+
+@agent("raises", max_attempts=1)
+async def raises(context: RunContext, input: Kind) -> Outcome:  # noqa: A002, ARG001
+    """Raise."""
+    misdeeds.commit(input.kind)
+    return Outcome()
+
+
+@agent("raises_in_thread", max_attempts=1)
+def raises_in_thread(context: ThreadContext, input: Kind) -> Outcome:  # noqa: A002, ARG001
+    """Raise in a thread."""
+    misdeeds.commit(input.kind)
+    return Outcome()
+
+
+@agent("returns", max_attempts=3)
+async def returns(context: RunContext, input: Kind) -> Any:  # noqa: A002, ARG001
+    """Return what is no answer, or one that cannot be kept."""
+    return misdeeds.answer(input.kind)
+
+
+@agent("returns_from_thread", max_attempts=3)
+def returns_from_thread(context: ThreadContext, input: Kind) -> Any:  # noqa: A002, ARG001
+    """Return the same from a thread."""
+    return misdeeds.answer(input.kind)
+
+
+class Elsewhere(BaseModel):
+    """Another project."""
+
+    other: UUID
+
+
+@agent("trespasser", max_attempts=1)
+async def trespasser(context: RunContext, input: Elsewhere) -> Outcome:  # noqa: A002
+    """Point its own context at another project, and write."""
+    object.__setattr__(context.run, "project_id", input.other)
+    seen = [document.document_type for document in await context.latest_documents()]
+    draft = Draft(
+        document_type="notes", content="# Mine\n", metadata={"project_id": str(input.other)}
+    )
+    return Outcome(output={"seen": seen, "project_id": str(input.other)}, drafts=[draft])
+
+
+@agent("reporter", backoff=SOON)
+async def reporter(context: RunContext, input: Gate) -> Outcome:  # noqa: A002
+    """Report progress, much faster than anyone reads, until the file is there."""
+    begin(context, input)
+    for step in range(1000):
+        context.progress(step / 1000, f"step {step}\x00\ud800")
+    while not input.path.exists():
+        await asyncio.sleep(0.01)
+    return Outcome()
+
+
+@agent("talker", backoff=SOON)
+async def talker(context: RunContext, input: Nothing) -> Outcome:  # noqa: A002, ARG001
+    """Log by every road, with what does not belong in a log."""
+    context.log.info("said", text="\x1b[31mred\x1b[0m\r\nforged", api_key=PASSWORD)
+    structlog.get_logger("any").info("structured", url=f"redis://me:{PASSWORD}@host/0")
+    library = logging.getLogger("some.library")
+    library.warning("from %s\nforged \x1b[2J %s", "a library", f"amqp://u:{PASSWORD}@h")
+    await asyncio.to_thread(library.warning, "from a thread")
+    await asyncio.create_task(_mutter(library))
+    return Outcome()
+
+
+async def _mutter(library: logging.Logger) -> None:
+    library.warning("from a task")
+
+
+agents: list[Agent] = [value for value in globals().values() if isinstance(value, Agent)]
