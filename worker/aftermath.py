@@ -18,6 +18,8 @@ from worker.queue.hints import HintSender, HintToSend
 from worker.queue.messages import Delivery, Ending
 from worker.queue.signals import Signals
 
+_LOST = timedelta(seconds=5)
+
 
 class Aftermath:
     """Passes on what became of attempts."""
@@ -29,11 +31,11 @@ class Aftermath:
         self._deliveries = deliveries
         self._hints = hints
         self._signals = signals
-        self._ended: list[tuple[Attempt, Ended]] = []
+        self._ended: list[tuple[Attempt, Ended | None]] = []
         self._flushing: asyncio.Task[None] | None = None
 
-    def ended(self, attempt: Attempt, ended: Ended) -> None:
-        """Take note of an attempt whose outcome stands."""
+    def ended(self, attempt: Attempt, ended: Ended | None) -> None:
+        """Take note of an attempt that is over, and of the answer to its outcome, if there was."""
         self._ended.append((attempt, ended))
         if self._flushing is None or self._flushing.done():
             self._flushing = asyncio.create_task(self._flush())
@@ -45,7 +47,12 @@ class Aftermath:
 
     async def _flush(self) -> None:
         while self._ended:
-            batch, self._ended = self._ended, []
+            over, self._ended = self._ended, []
+            batch = [(attempt, ended) for attempt, ended in over if ended is not None]
+            for attempt, ended in over:
+                if ended is None:
+                    # Somebody else has it now, or will: this worker no longer keeps the message.
+                    await self._deliveries.put_back(attempt.claim.execution_id, _LOST)
             await asyncio.gather(
                 self._tell_waiters(batch), self._end_messages(batch), self._hint_next(batch)
             )
@@ -78,7 +85,7 @@ class Aftermath:
             except CopydeskError:
                 # The message comes due again when its lease ends, and is answered then.
                 return []
-            return endings(messages, answers[0])
+            return endings(messages, answers[0]) if answers else []
         return endings(messages, claim)
 
     async def _hint_next(self, batch: list[tuple[Attempt, Ended]]) -> None:

@@ -48,7 +48,7 @@ def worker_settings() -> type:
     )
 
 
-async def _run_agent(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> NoReturn:  # noqa: ANN401, ARG001
+async def _run_agent(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> NoReturn:  # noqa: ANN401
     raise NotImplementedError("messages are handled by the worker inside arq's startup hook")
 
 

@@ -42,6 +42,15 @@ class Claimer:
         """Return when an attempt has ended and its slot is free."""
         await self._executor.wait_for_free()
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing more will be claimed."""
+        return not self._open
+
+    def holds(self, execution_id: UUID) -> bool:
+        """Whether an attempt of the execution runs in this process."""
+        return self._executor.holds(execution_id)
+
     def quiet(self) -> None:
         """Claim nothing more."""
         self._open = False

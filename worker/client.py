@@ -14,7 +14,6 @@ import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from time import monotonic
-from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
 
@@ -54,16 +53,12 @@ class Client:
     """
 
     def __init__(self, settings: Settings) -> None:
-        """Make a client of settings with `database_url` and `redis_url`; connects when used.
-
-        Raises:
-            SettingsError: one of the two is missing.
-        """
+        """Make a client of settings with `database_url` and `redis_url`; connects when used."""
         settings.require("database_url", "redis_url")
         url = secret(settings.database_url)
         self._input_limit = settings.input_limit
         self._pool = MovePool(url, size=settings.pool_size, name="copydesk client")
-        self._ledger = Ledger(self._pool, input_limit=settings.input_limit)
+        self._ledger = Ledger(self._pool, input_limit=self._input_limit)
         self._database = Database(url, size=settings.pool_size)
         self._redis = open_redis(secret(settings.redis_url), queue_name=settings.queue_name)
         self._hints = HintSender(self._redis)
@@ -72,23 +67,14 @@ class Client:
 
     @classmethod
     def connect(cls, *, database_url: str, redis_url: str, **settings: object) -> Self:
-        """Make a client of two URLs; the role in `database_url` is copydesk_app or a member.
-
-        Raises:
-            SettingsError: a URL or another setting breaks a rule; the message shows no value.
-        """
+        """Make a client of two URLs; the role in `database_url` is copydesk_app or a member."""
         return cls(read_settings(database_url=database_url, redis_url=redis_url, **settings))
 
     async def __aenter__(self) -> Self:
         """Return the client itself."""
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_error: object) -> None:
         """Close the client."""
         await self.close()
 
@@ -181,14 +167,8 @@ class Client:
         to the project. The hint goes out after the commit, and only then. Options and errors are
         those of `enqueue`, and `ScopeConflictError` where the transaction has another project.
         """
-        request = EnqueueRequest.checked(
-            {
-                "project_id": project_id,
-                "agent_type": agent_type,
-                "input": {} if input is None else input,
-                **options,
-            }
-        )
+        given = {"project_id": project_id, "agent_type": agent_type, "input": input, **options}
+        request = EnqueueRequest.checked(given | ({"input": {}} if input is None else {}))
         recorded = await enqueue_joined(session, request, input_limit=self._input_limit)
         call_after_commit(session, lambda: self._hint_later(recorded))
         return recorded

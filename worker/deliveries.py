@@ -112,8 +112,11 @@ class Deliveries:
         answers = await self._claimer.claim(project_id, execution_ids)
         for execution_id in execution_ids:
             if execution_id not in answers:
-                # No slot, or no database: due again in a moment, here or elsewhere.
-                await self.put_back(execution_id, _DATABASE_AWAY)
+                # Where it runs here, its end is this message's end too. Else there was no slot, or
+                # no database: due again in a moment, or at once elsewhere when this worker stops.
+                if not self._claimer.holds(execution_id):
+                    after = timedelta(0) if self._claimer.is_quiet else _DATABASE_AWAY
+                    await self.put_back(execution_id, after)
                 continue
             claim = answers[execution_id]
             if claim is None:

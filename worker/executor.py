@@ -6,7 +6,6 @@ the attempt, so a repeat is harmless and a late one is refused.
 """
 
 import asyncio
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -25,7 +24,9 @@ from worker.logs import execution_log
 from worker.progress import ProgressBoard
 from worker.recording import Recorder
 
-Report = Callable[["Attempt", Ended], None]
+THREAD_PREFIX = "copydesk-agent"
+
+Report = Callable[["Attempt", Ended | None], None]
 
 
 @dataclass(slots=True)
@@ -55,7 +56,8 @@ class Executor:
         board: takes progress reports.
         worker: this worker's id, for the log.
         slots: attempts at a time.
-        report: called when an attempt's outcome stands in the database.
+        report: called when an attempt is over, with the answer to its outcome; None where it was
+            lost or could not be recorded.
     """
 
     def __init__(
@@ -76,7 +78,7 @@ class Executor:
         self._worker = worker
         self._slots = slots
         self._report = report
-        self._threads = ThreadPoolExecutor(max_workers=slots, thread_name_prefix="agent")
+        self._threads = ThreadPoolExecutor(max_workers=slots, thread_name_prefix=THREAD_PREFIX)
         self._running: dict[UUID, Attempt] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._freed = asyncio.Event()
@@ -132,19 +134,22 @@ class Executor:
         if attempt is not None:
             attempt.tell(why)
 
+    async def idle(self) -> None:
+        """Return when no attempt is under way."""
+        while self._tasks:
+            await asyncio.wait(set(self._tasks))
+
     async def drain(self, grace: float) -> None:
         """Let running attempts end within `grace` seconds; stop and give back the others."""
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=grace)
         for attempt in list(self._running.values()):
             attempt.tell(Stop.DRAIN)
-        while self._tasks:
-            await asyncio.wait(set(self._tasks))
+        await self.idle()
 
-    def close(self) -> bool:
-        """Let go of the threads; return whether some agent still runs in one of them."""
+    def close(self) -> None:
+        """Let go of the threads; an agent that never ends keeps its own."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-        return any(thread.name.startswith("agent") for thread in threading.enumerate())
 
     async def _run(self, attempt: Attempt) -> None:
         claim = attempt.claim
@@ -156,6 +161,7 @@ class Executor:
             correlation_id=claim.correlation_id,
             worker=self._worker,
         ) as log:
+            ended = None
             try:
                 call = attempt.call = self._call(attempt, log)
                 if attempt.stop is not None:
@@ -168,7 +174,9 @@ class Executor:
             except CopydeskError as error:
                 # Nothing was recorded: the lease runs out, and a sweep takes the execution up.
                 log.error("outcome_not_recorded", code=error.code, reason=error.message)  # noqa: TRY400
-                ended = None
+            except Exception:
+                # A bug of ours, in one attempt: the others go on, and the lease runs out.
+                log.exception("outcome_not_recorded", code="bug")
             finally:
                 self._board.forget(claim.execution_id)
                 del self._running[claim.execution_id]
@@ -182,7 +190,7 @@ class Executor:
                     seconds=round(monotonic() - attempt.began, 3),
                     failures=claim.failures,
                 )
-                self._report(attempt, ended)
+            self._report(attempt, ended)
 
     def _call(self, attempt: Attempt, log: structlog.stdlib.BoundLogger) -> AgentCall:
         claim, agent = attempt.claim, attempt.agent

@@ -1,11 +1,15 @@
 """The composition root: the one place where a worker's parts are made and handed to each other."""
 
 import asyncio
+import logging
 import os
 import secrets
 import signal
+import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from time import monotonic
 from uuid import UUID
 
 import structlog
@@ -16,7 +20,7 @@ from worker.claimer import Claimer
 from worker.database import Database
 from worker.deliveries import Deliveries
 from worker.documents import ProjectReader
-from worker.executor import Attempt, Executor
+from worker.executor import THREAD_PREFIX, Attempt, Executor
 from worker.exports import ExportStore
 from worker.heartbeat import Heartbeat
 from worker.ledger import Dispatch, Ended, Ledger, MovePool
@@ -74,7 +78,7 @@ async def assembled(settings: Settings, *, burst: bool = False) -> AsyncIterator
         def reader(project_id: UUID) -> ProjectReader:
             return ProjectReader(database, project_id)
 
-        def report(attempt: Attempt, ended: Ended) -> None:
+        def report(attempt: Attempt, ended: Ended | None) -> None:
             aftermath.ended(attempt, ended)
 
         ledger = Ledger(moves, worker=worker, input_limit=settings.input_limit)
@@ -133,6 +137,7 @@ async def assembled(settings: Settings, *, burst: bool = False) -> AsyncIterator
             presence=presence,
             signals=signals,
             grace=settings.drain_grace,
+            burst=burst,
         )
         with structlog.contextvars.bound_contextvars(worker=worker):
             yield service
@@ -158,6 +163,20 @@ def run_worker(settings: Settings, *, burst: bool = False) -> None:
     configure_logging(settings)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(work(settings, burst=burst))
+    leave_stuck_threads()
+
+
+def leave_stuck_threads() -> None:
+    """End the process now if an agent's thread still runs: the interpreter would wait for it."""
+    deadline = monotonic() + 1
+    stuck = [thread for thread in threading.enumerate() if thread.name.startswith(THREAD_PREFIX)]
+    for thread in stuck:
+        thread.join(max(deadline - monotonic(), 0))
+    if any(thread.is_alive() for thread in stuck):
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

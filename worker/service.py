@@ -42,6 +42,7 @@ class WorkerService:
         presence: Presence,
         signals: Signals,
         grace: float,
+        burst: bool = False,
     ) -> None:
         self._executor = executor
         self._claimer = claimer
@@ -54,6 +55,7 @@ class WorkerService:
         self._presence = presence
         self._signals = signals
         self._grace = grace
+        self._burst = burst
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
         self._log = structlog.get_logger("copydesk.worker")
@@ -81,6 +83,8 @@ class WorkerService:
         ready()
         try:
             await asyncio.wait({intake, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if self._burst and not self._stopping.is_set():
+                await self._finish_burst()
             await self._wind_down(takers, intake)
         finally:
             for task in (stopping, intake, *takers, *keepers):
@@ -90,6 +94,18 @@ class WorkerService:
         self._log.info(
             "worker_stopped", finished=self._executor.finished, leaked=self._executor.leaked
         )
+
+    async def _finish_burst(self) -> None:
+        """Work off what the queue does not know of, until nothing is due and nothing runs."""
+        more = True
+        while (more or self._executor.running) and not self._stopping.is_set():
+            more = await self._sweep.once()
+            if not more:
+                idle = asyncio.ensure_future(self._executor.idle())
+                stop = asyncio.ensure_future(self._stopping.wait())
+                await asyncio.wait({idle, stop}, return_when=asyncio.FIRST_COMPLETED)
+                idle.cancel()
+                stop.cancel()
 
     async def _with_heartbeat(self) -> None:
         """Say that the worker is here, and keep the messages of running attempts out of reach."""

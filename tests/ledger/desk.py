@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from tests.support.databases import DatabaseUrls
+from tests.support.waiting import until
 from worker.ledger import Claim, Completion, Dispatch, Enqueued, Failure, Ledger, MovePool, Release
 from worker.ledger.records import DraftRow, ExportRow
 from worker.requests import EnqueueRequest
@@ -98,6 +99,18 @@ class Desk:
             execution_id,
         )
         return dict(rows[0])
+
+    async def waiting_for_locks(self, number: int) -> None:
+        """Wait until `number` connections of this database wait for a lock."""
+
+        async def as_many() -> bool:
+            [row] = await self.database.ask(
+                "SELECT count(*) AS n FROM pg_stat_activity "
+                "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+            return bool(row["n"] == number)
+
+        await until(as_many, what=f"{number} connections waiting for a lock")
 
     async def versions(self, document_type: str = "article") -> list[int]:
         """Return the version numbers of a document."""

@@ -89,14 +89,8 @@ async def running(*workers: QueueWorker) -> AsyncIterator[None]:
         yield
         assert not any(task.done() for task in tasks), "the loop has ended"
     finally:
-        import sys; print("leaving", file=sys.__stderr__)
         for task in tasks:
             task.cancel()
-        done, left = await asyncio.wait(tasks, timeout=5)
-        if left:
-            for x in asyncio.all_tasks():
-                print(x, x.cancelling(), file=sys.__stderr__)
-                x.print_stack(file=sys.__stderr__)
         await asyncio.gather(*tasks, return_exceptions=True)
 
 

@@ -120,7 +120,7 @@ async def test_a_deferred_job_waits_and_starts_on_time(
 async def test_the_same_job_id_twice_is_one_message(
     producer: ArqRedis, make_worker: MakeWorker
 ) -> None:
-    """arq answers None to a second job of the same id, also while the first is under way."""
+    """The answer is None to a second job of the same id, as arq does, while the first is under way."""
     desk = Desk()
     async with running(make_worker(desk)):
         assert await producer.enqueue_job("run_agent", _job_id="order-7", **request())
@@ -164,7 +164,7 @@ async def test_arq_check_finds_a_healthy_worker(
 ) -> None:
     """`arq --check` reads the health key that the worker keeps fresh through arq's own method."""
     settings = to_arq_settings(redis_url)
-    with pytest.warns(DeprecationWarning):  # arq still calls close()
+    with pytest.warns(DeprecationWarning, match="close"):  # arq still calls close()
         assert await async_check_health(settings, queue_name=queue_name) == 1
     async with running(make_worker(health_check_interval=0.05)):
         key = f"{queue_name}:health-check"
@@ -173,7 +173,7 @@ async def test_arq_check_finds_a_healthy_worker(
         await redis.delete(key)
         await eventually(lambda: redis_has(redis, key))
     assert b"j_complete=0" in first
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="close"):
         assert await async_check_health(settings, queue_name=queue_name) == 0
 
 

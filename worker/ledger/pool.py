@@ -5,7 +5,6 @@ so nothing of it is left, and the reset would cost a quarter of the throughput.
 """
 
 import asyncio
-from types import TracebackType
 from typing import Any, Self
 
 import asyncpg
@@ -77,10 +76,5 @@ class MovePool:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_error: object) -> None:
         await self.close()

@@ -17,6 +17,7 @@ from arq.connections import ArqRedis
 from arq.worker import Worker, func
 from redis.exceptions import RedisError
 
+from worker.queue.cancellation import check_cancelled
 from worker.queue.claims import Batch, Claimed, describe_id, open_all
 from worker.queue.envelope import FUNCTION
 from worker.queue.messages import Delivery, Ending, Handler
@@ -176,6 +177,7 @@ class QueueWorker(Worker):
     async def _take_until_ended(self) -> None:
         cause: Cause = "poll"
         while self.allow_pick_jobs:
+            check_cancelled()
             try:
                 room = self._handler.capacity()
                 if room <= 0:
@@ -279,6 +281,7 @@ class QueueWorker(Worker):
     async def _keep_health(self) -> NoReturn:
         outage = Outage("queue health")
         while True:
+            check_cancelled()
             pause = float(self.health_check_interval or _HEALTH_RETRY)
             # arq skips a record that is a moment early, and the last one runs out a second later.
             self._last_health_check = 0.0

@@ -12,6 +12,7 @@ from arq.connections import ArqRedis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from worker.queue.cancellation import check_cancelled
 from worker.queue.connection import dedicated_connection
 from worker.queue.outage import Outage
 
@@ -64,6 +65,7 @@ class Subscription:
     async def run(self) -> NoReturn:
         """Listen for ever; faults of Redis are waited out."""
         while True:
+            check_cancelled()
             connection = dedicated_connection(self._redis)
             try:
                 await connection.connect()  # type: ignore[no-untyped-call]
@@ -93,6 +95,7 @@ class Subscription:
     async def _read(self, connection: AbstractConnection) -> NoReturn:
         asked = False
         while True:
+            check_cancelled()
             answer = await connection.read_response(timeout=SILENCE)
             if answer is not None:
                 asked = False
