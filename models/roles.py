@@ -65,6 +65,7 @@ FUNCTION_GRANTS = {
         "cancel_executions",
         "cancel_attempts",
         "rescue_executions",
+        "retry_executions",
         "record_progress",
     ),
     DISPATCH: ("extend_leases", "find_due", "find_expired"),

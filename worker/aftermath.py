@@ -50,7 +50,7 @@ class Aftermath:
             over, self._ended = self._ended, []
             batch = [(attempt, ended) for attempt, ended in over if ended is not None]
             for attempt, ended in over:
-                if ended is None:
+                if ended is None or ended.status in (None, State.RUNNING):
                     # Somebody else has it now, or will: this worker no longer keeps the message.
                     await self._deliveries.put_back(attempt.claim.execution_id, _LOST)
             await asyncio.gather(

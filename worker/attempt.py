@@ -7,6 +7,7 @@ not heed it is given up after a moment, and what still runs of it is counted as 
 
 import asyncio
 import contextvars
+import re
 import traceback
 from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +32,7 @@ from worker.agents.contract import (
 from worker.requests import describe_faults
 
 _GIVE_UP_AFTER = 5.0
+_CODE = re.compile(r"[!-~]+\Z")
 
 
 class Stop(StrEnum):
@@ -99,11 +101,7 @@ class AgentCall:
 
     async def result(self) -> Result:
         """Run the agent to its end, its time limit, or a stop."""
-        try:
-            payload = self._agent.input_model.model_validate(self._payload)
-        except ValidationError as error:
-            return Fault("input_invalid", describe_faults(error), retryable=False)
-        running = asyncio.ensure_future(self._call(payload))
+        running = asyncio.ensure_future(self._call())
         stopping = asyncio.ensure_future(self._stopping.wait())
         try:
             await asyncio.wait(
@@ -144,23 +142,27 @@ class AgentCall:
             )
         return result or Fault("agent_cancelled", "the agent cancelled itself", retryable=True)
 
-    async def _call(self, payload: object) -> Result:
+    async def _call(self) -> Result:
+        try:
+            return await self._answer()
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - not even SystemExit ends the worker
+            return _unexpected(error)
+
+    async def _answer(self) -> Result:
+        try:
+            # The input model is the agent's code too: its validators may raise anything.
+            payload = self._agent.input_model.model_validate(self._payload)
+        except ValidationError as error:
+            return Fault("input_invalid", describe_faults(error), retryable=False)
         try:
             if self._agent.kind == "coroutine":
                 answer = await self._agent.function(self._context, payload)
             else:
                 answer = await self._in_thread(payload)
-        except asyncio.CancelledError:
-            raise
         except AgentError as error:
-            return Fault(
-                error.code[:64],
-                _bounded(error.message),
-                retryable=error.retryable,
-                retry_after=error.retry_after,
-            )
-        except BaseException as error:  # noqa: BLE001 - not even SystemExit ends the worker
-            return _unexpected(error)
+            return _refusal(error)
         return answer if isinstance(answer, Answer) else _wrong_answer(answer)
 
     async def _in_thread(self, payload: object) -> object:
@@ -189,6 +191,17 @@ class AgentCall:
 
 async def _awaited(reading: Awaitable[Any]) -> Any:  # noqa: ANN401 - what the reading returns
     return await reading
+
+
+def _refusal(error: AgentError) -> Fault:
+    code = str(error.code)
+    after = error.retry_after
+    return Fault(
+        code[:64] if _CODE.match(code) else AgentError.code,
+        _bounded(error.message),
+        retryable=bool(error.retryable),
+        retry_after=after if isinstance(after, timedelta) else None,
+    )
 
 
 def _unexpected(error: BaseException) -> Fault:

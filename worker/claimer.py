@@ -1,9 +1,11 @@
 """Claims: the one way by which work found by a hint or by a sweep becomes a running attempt.
 
 Slots are reserved before the database is asked, so that a hint and a sweep together never claim
-more than can run. One call claims all that is wanted of a project.
+more than can run. One call claims all that is wanted of a project. A claim that was begun is seen
+through, even where whoever asked for it is stopped meanwhile: what the database gave must be run.
 """
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
@@ -24,14 +26,14 @@ class Claimer:
         self._ledger = ledger
         self._executor = executor
         self._lease = lease
-        self._reserved = 0
         self._open = True
+        self._under_way: set[asyncio.Task[dict[UUID, Claim | None]]] = set()
         self._outage = OutageLog(structlog.get_logger("copydesk.claimer"), "claims")
 
     @property
     def free(self) -> int:
         """How many more executions may be claimed now."""
-        return max(self._executor.free - self._reserved, 0) if self._open else 0
+        return max(self._executor.free, 0) if self._open else 0
 
     @property
     def agents(self) -> dict[str, int]:
@@ -39,8 +41,9 @@ class Claimer:
         return self._executor.agents
 
     async def wait_for_free(self) -> None:
-        """Return when an attempt has ended and its slot is free."""
-        await self._executor.wait_for_free()
+        """Return when something may be claimed, or nothing will be any more."""
+        while self._open and self.free == 0:
+            await self._executor.wait_for_change()
 
     @property
     def is_quiet(self) -> bool:
@@ -54,6 +57,12 @@ class Claimer:
     def quiet(self) -> None:
         """Claim nothing more."""
         self._open = False
+        self._executor.notice_change()
+
+    async def settle(self) -> None:
+        """Return when every claim that was begun has been answered."""
+        while self._under_way:
+            await asyncio.wait(set(self._under_way))
 
     async def claim(
         self, project_id: UUID, execution_ids: Sequence[UUID]
@@ -67,7 +76,13 @@ class Claimer:
         wanted = [id_ for id_ in execution_ids if not self._executor.holds(id_)][: self.free]
         if not wanted:
             return {}
-        self._reserved += len(wanted)
+        self._executor.reserve(len(wanted))
+        task = asyncio.create_task(self._claim(project_id, wanted))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(task)
+
+    async def _claim(self, project_id: UUID, wanted: list[UUID]) -> dict[UUID, Claim | None]:
         try:
             claims = await self._ledger.claim(
                 project_id, wanted, self._lease, self._executor.agents
@@ -76,7 +91,7 @@ class Claimer:
             self._outage.failed(error)
             return {}
         finally:
-            self._reserved -= len(wanted)
+            self._executor.unreserve(len(wanted))
         self._outage.over()
         for claim in claims:
             if claim.claimed:

@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from worker.accounts import create_project, ensure_user
 from worker.database import Database
+from worker.dead_letters import DeadLetters
 from worker.errors import InputInvalidError, NotFoundError
 from worker.identifiers import parse_id, parse_project
 from worker.ledger import Enqueued, Ledger, MovePool
@@ -64,6 +65,7 @@ class Client:
         self._hints = HintSender(self._redis)
         self._signals = Signals(self._redis)
         self._sending: set[asyncio.Task[bool]] = set()
+        self.dead_letters = DeadLetters(self._database, self._ledger, self._hints.send)
 
     @classmethod
     def connect(cls, *, database_url: str, redis_url: str, **settings: object) -> Self:

@@ -24,6 +24,8 @@ from worker.logs import execution_log
 from worker.progress import ProgressBoard
 from worker.recording import Recorder
 
+# Time to heed a stop, and to get the outcome recorded, once the grace is over.
+_LAST_WORD_WITHIN = 10.0
 THREAD_PREFIX = "copydesk-agent"
 
 Report = Callable[["Attempt", Ended | None], None]
@@ -40,8 +42,9 @@ class Attempt:
     stop: Stop | None = None
 
     def tell(self, why: Stop) -> None:
-        """Ask the agent to stop."""
-        self.stop = why
+        """Ask the agent to stop; a lost lease stays lost."""
+        if self.stop is not Stop.LOST:
+            self.stop = why
         if self.call is not None:
             self.call.stop(why)
 
@@ -81,7 +84,8 @@ class Executor:
         self._threads = ThreadPoolExecutor(max_workers=slots, thread_name_prefix=THREAD_PREFIX)
         self._running: dict[UUID, Attempt] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._freed = asyncio.Event()
+        self._reserved = 0
+        self._changed = asyncio.Event()
         self._leaked: set[UUID] = set()
         self._log = structlog.get_logger("copydesk.executor")
         self.finished = 0
@@ -94,7 +98,7 @@ class Executor:
     @property
     def free(self) -> int:
         """How many more attempts may start now."""
-        return self._slots - len(self._running) - len(self._leaked)
+        return self._slots - self._reserved - len(self._running) - len(self._leaked)
 
     @property
     def running(self) -> int:
@@ -114,11 +118,23 @@ class Executor:
         """Whether this process runs the execution, or has an agent of it that never ended."""
         return execution_id in self._running or execution_id in self._leaked
 
-    async def wait_for_free(self) -> None:
-        """Return when an attempt may start."""
-        while self.free <= 0:
-            self._freed.clear()
-            await self._freed.wait()
+    def notice_change(self) -> None:
+        """Wake whoever waits for a change in what may start."""
+        self._changed.set()
+
+    async def wait_for_change(self) -> None:
+        """Return when something has changed in what may start; for one waiter at a time."""
+        self._changed.clear()
+        await self._changed.wait()
+
+    def reserve(self, count: int) -> None:
+        """Keep slots free for attempts that may start soon."""
+        self._reserved += count
+
+    def unreserve(self, count: int) -> None:
+        """Let go of reserved slots; what was claimed is started in the same breath."""
+        self._reserved -= count
+        self._changed.set()
 
     def start(self, claim: Claim) -> None:
         """Run a claimed attempt in a task of its own."""
@@ -140,11 +156,20 @@ class Executor:
             await asyncio.wait(set(self._tasks))
 
     async def drain(self, grace: float) -> None:
-        """Let running attempts end within `grace` seconds; stop and give back the others."""
+        """Let running attempts end within `grace` seconds; stop and give back the others.
+
+        What the database does not take in the end is left to its lease.
+        """
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=grace)
         for attempt in list(self._running.values()):
             attempt.tell(Stop.DRAIN)
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=_LAST_WORD_WITHIN)
+        if self._tasks:
+            self._log.error("outcomes_not_recorded", attempts=len(self._tasks))
+            for task in self._tasks:
+                task.cancel()
         await self.idle()
 
     def close(self) -> None:
@@ -180,7 +205,7 @@ class Executor:
             finally:
                 self._board.forget(claim.execution_id)
                 del self._running[claim.execution_id]
-                self._freed.set()
+                self._changed.set()
             self.finished += 1
             if ended is not None:
                 log.info(
@@ -221,6 +246,6 @@ class Executor:
 
         def forget(_ended: object) -> None:
             self._leaked.discard(execution_id)
-            self._freed.set()
+            self._changed.set()
 
         call.leaked.add_done_callback(forget)

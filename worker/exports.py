@@ -20,7 +20,7 @@ class ExportStore:
         """Write a file for a project and return its path below the directory.
 
         Raises:
-            AgentError: `exports_not_configured`, final.
+            AgentError: `exports_not_configured`, final; `export_not_stored`, retryable.
         """
         if self._root is None:
             raise AgentError(
@@ -28,7 +28,15 @@ class ExportStore:
                 code="exports_not_configured",
             )
         path = f"{project_id}/{name}"
-        await asyncio.to_thread(_write, self._root / path, content)
+        try:
+            await asyncio.to_thread(_write, self._root / path, content)
+        except OSError as error:
+            raise AgentError(
+                f"the export file cannot be written ({type(error).__name__}: {error.strerror}); "
+                "make room in COPYDESK_EXPORTS_DIRECTORY, or let the worker write there",
+                code="export_not_stored",
+                retryable=True,
+            ) from None
         return path
 
     async def discard(self, path: str) -> None:

@@ -39,11 +39,20 @@ class Heartbeat:
         self._outage = OutageLog(self._log, "heartbeat")
 
     async def run(self, also: Callable[[], Awaitable[None]]) -> None:
-        """Beat until cancelled; `also` runs with each beat, for what has the same rhythm."""
-        while True:
-            await asyncio.sleep(self._every)
-            await self.beat()
-            await also()
+        """Beat until cancelled; `also` runs beside each beat and never holds the next one up."""
+        aside: asyncio.Future[None] | None = None
+        try:
+            while True:
+                await asyncio.sleep(self._every)
+                await self.beat()
+                if aside is None or aside.done():
+                    if aside is not None:
+                        aside.result()  # a bug in it is loud
+                    aside = asyncio.ensure_future(also())
+        finally:
+            if aside is not None:
+                aside.cancel()
+                await asyncio.wait([aside])
 
     async def beat(self) -> None:
         """Renew every lease once and act on the answer."""

@@ -9,7 +9,7 @@ import logging
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
 import structlog
@@ -21,10 +21,12 @@ _SECRET_KEYS = re.compile(
     r"password|passwd|secret|token|api_?key|authorization|credential", re.IGNORECASE
 )
 _URL_PASSWORD = re.compile(r"(\w+://[^\s:/@]*):[^\s@]+@")
+_COMPLAINTS = "copydesk.logs"
 _HIDDEN = "[redacted]"
 # Control characters would move the cursor, forge lines or colour other people's terminals.
 _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
 _ESCAPES.update({0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t", 0x2028: "\\u2028", 0x2029: "\\u2029"})
+_LINE_ESCAPES = {code: text for code, text in _ESCAPES.items() if code not in (0x09, 0x0A)}
 _MULTILINE = frozenset({"exception", "stack"})
 
 
@@ -52,7 +54,20 @@ class Redact:
         text = _URL_PASSWORD.sub(rf"\1:{_HIDDEN}@", str(value))
         for secret in self._secrets:
             text = text.replace(secret, _HIDDEN)
-        return text if key in _MULTILINE else text.translate(_ESCAPES)
+        return text.translate(_LINE_ESCAPES if key in _MULTILINE else _ESCAPES)
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Writes lines; one that cannot be written is mentioned, where logging would print it all."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        if record.name == _COMPLAINTS:
+            return
+        # An agent may log what cannot be formatted; what was in it may be a secret.
+        kind = type(sys.exc_info()[1]).__name__
+        with suppress(Exception):
+            complaint = structlog.get_logger(_COMPLAINTS)
+            complaint.warning("line_not_written", of=record.name, fault=kind)
 
 
 def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
@@ -75,7 +90,7 @@ def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
         if as_json
         else structlog.dev.ConsoleRenderer(colors=stream.isatty())
     )
-    handler = logging.StreamHandler(stream)
+    handler = _Handler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

@@ -18,14 +18,19 @@ from worker.ledger import MovePool
 from worker.settings import Settings, secret
 
 _OLDEST_POSTGRES = 180_000
+_LEASE = "agent_executions.lease_expires_at"
+_REPAIR = "restore what `copydesk db check` finds missing, and drop what it finds in excess"
 
 _ROLE = """
     SELECT rolname, rolsuper, rolbypassrls, rolcreaterole, rolcreatedb,
            pg_has_role(rolname, $1, 'MEMBER') AS owns,
            has_database_privilege(rolname, current_database(), 'CREATE, TEMP') AS creates,
            current_setting('server_version_num')::int AS server_version,
-           (SELECT count(*) FROM pg_db_role_setting, unnest(setconfig) AS setting
-            WHERE setting LIKE 'app.project_id=%') AS default_scopes
+           coalesce(current_setting('app.project_id', true), '') <> '' OR EXISTS (
+               SELECT FROM pg_db_role_setting AS s, unnest(s.setconfig) AS setting
+               WHERE lower(setting) LIKE 'app.project_id=%' AND s.setdatabase IN (
+                   0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+           ) AS has_default_scope
     FROM pg_roles WHERE rolname = current_user
 """
 
@@ -33,7 +38,11 @@ _TABLES = """
     SELECT c.relname, c.relrowsecurity AND c.relforcerowsecurity AS forced,
            pg_get_userbyid(c.relowner) = current_user AS owned,
            has_table_privilege(c.oid, 'TRUNCATE, TRIGGER, REFERENCES') AS too_much,
-           (SELECT count(*) FROM pg_policy p WHERE p.polrelid = c.oid AND NOT p.polpermissive
+           (SELECT count(*) FROM pg_policy p
+            WHERE p.polrelid = c.oid AND NOT p.polpermissive AND p.polcmd = '*'
+                AND EXISTS (
+                    SELECT FROM unnest(p.polroles) AS held (role)
+                    WHERE held.role = 0 OR pg_has_role(held.role, 'USAGE'))
                 AND pg_get_expr(p.polqual, p.polrelid) LIKE '%app.project_id%'
                 AND pg_get_expr(p.polwithcheck, p.polrelid) LIKE '%app.project_id%') AS guards
     FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND NOT a.attisdropped
@@ -42,12 +51,14 @@ _TABLES = """
     ORDER BY c.relname
 """
 
-_READABLE = """
-    SELECT c.relname || '.' || a.attname AS name
+_COLUMNS = """
+    SELECT c.relname || '.' || a.attname AS name,
+           has_column_privilege(c.oid, a.attnum, 'SELECT') AS readable,
+           has_column_privilege(c.oid, a.attnum, 'INSERT, UPDATE, REFERENCES')
+               OR has_table_privilege(c.oid, 'DELETE, TRUNCATE, TRIGGER, MAINTAIN') AS changeable
     FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
         AND NOT a.attisdropped
     WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm')
-        AND has_column_privilege(c.oid, a.attnum, 'SELECT')
         AND NOT EXISTS (
             SELECT FROM pg_depend d
             WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
@@ -73,10 +84,7 @@ async def check_database(app: MovePool, dispatch: MovePool, *, revision: str) ->
     faults += _table_faults(tables)
     if tables:
         faults += await _revision_faults(app, revision)
-    allowed = {f"agent_executions.{column}" for column in CONTROL_COLUMNS}
-    readable = {row["name"] for row in await dispatch.call(_READABLE)}
-    if readable - allowed:
-        faults.append(f"{DISPATCH} can read {', '.join(sorted(readable - allowed))}; revoke that")
+    faults += _dispatch_faults(await dispatch.call(_COLUMNS))
     if faults:
         raise StartupRefusedError("; ".join(faults))
 
@@ -129,12 +137,25 @@ def _role_faults(expected: str, rows: list[Any]) -> list[str]:
         for column, words in excesses.items()
         if role[column]
     ]
-    if role["default_scopes"]:
+    if role["has_default_scope"]:
         faults.append(
-            "app.project_id has a default on a role or database; remove it with "
-            "ALTER ROLE ... RESET or ALTER DATABASE ... RESET"
+            "app.project_id has a default on a role, a database or in the URL; remove it with "
+            "ALTER ROLE ... RESET, ALTER DATABASE ... RESET, or from the URL"
         )
     return faults
+
+
+def _dispatch_faults(columns: list[Any]) -> list[str]:
+    visible = {f"agent_executions.{column}" for column in CONTROL_COLUMNS}
+    excess = {
+        "read": {row["name"] for row in columns if row["readable"]} - visible,
+        "change": {row["name"] for row in columns if row["changeable"]} - {_LEASE},
+    }
+    return [
+        f"{DISPATCH} can {verb} {', '.join(sorted(names))}; revoke that"
+        for verb, names in excess.items()
+        if names
+    ]
 
 
 def _table_faults(tables: list[Any]) -> list[str]:
@@ -146,11 +167,13 @@ def _table_faults(tables: list[Any]) -> list[str]:
     for table in tables:
         name = table["relname"]
         if not table["forced"]:
-            faults.append(f"{name}: row level security is not enabled and forced")
+            faults.append(f"{name}: row level security is not enabled and forced; {_REPAIR}")
         if not table["guards"]:
-            faults.append(f"{name}: has no restrictive policy on app.project_id")
+            faults.append(f"{name}: has no restrictive policy on app.project_id; {_REPAIR}")
         if table["owned"] or table["too_much"]:
-            faults.append(f"{name}: the worker's role owns it, or may TRUNCATE it or add triggers")
+            faults.append(
+                f"{name}: the worker's role owns it, or may TRUNCATE it or add triggers; {_REPAIR}"
+            )
     return faults
 
 

@@ -5,6 +5,7 @@ second and records it, one call a project; nothing is recorded twice and nothing
 """
 
 import asyncio
+import threading
 from collections import defaultdict
 from uuid import UUID
 
@@ -23,19 +24,20 @@ class ProgressBoard:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._new: dict[UUID, tuple[UUID, Progress]] = {}
+        self._lock = threading.Lock()
         self._log = structlog.get_logger("copydesk.progress")
 
     def put(self, claim: Claim, fraction: float | None, message: str) -> None:
         """Replace the attempt's latest report; safe from any thread."""
         text = str(message)[:_LONGEST].replace("\x00", "").encode("utf-8", "replace").decode()
-        self._new[claim.execution_id] = (
-            claim.project_id,
-            Progress(claim.execution_id, claim.attempt, fraction, text),
-        )
+        report = Progress(claim.execution_id, claim.attempt, fraction, text)
+        with self._lock:
+            self._new[claim.execution_id] = (claim.project_id, report)
 
     def forget(self, execution_id: UUID) -> None:
         """Drop what is left of an attempt that has ended."""
-        self._new.pop(execution_id, None)
+        with self._lock:
+            self._new.pop(execution_id, None)
 
     async def run(self) -> None:
         """Record reports until cancelled."""
@@ -45,7 +47,8 @@ class ProgressBoard:
                 await self._record()
 
     async def _record(self) -> None:
-        new, self._new = self._new, {}
+        with self._lock:
+            new, self._new = self._new, {}
         projects: dict[UUID, list[Progress]] = defaultdict(list)
         for project_id, report in new.values():
             projects[project_id].append(report)

@@ -19,6 +19,9 @@ Move = Callable[[], Awaitable[Ended]]
 
 _AGAIN = Backoff(first=timedelta(milliseconds=50), factor=2, cap=timedelta(seconds=5), jitter=0.5)
 
+# Beyond this a moment no longer fits into a timestamp; no one waits for it either.
+_LONGEST_DELAY = timedelta(days=3660)
+
 
 class Recorder:
     """Records outcomes through the ledger.
@@ -56,12 +59,17 @@ class Recorder:
         try:
             if isinstance(result, Outcome):
                 return await self._complete(claim, result, lost)
-            move = self._move(claim, agent, result)
+            return await self._until_answered(self._move(claim, agent, result), lost)
         except CopydeskError as error:
             # The answer breaks a rule, of the contract or of the database: that is its outcome.
-            fault = Fault(error.code, error.message, retryable=False)
-            move = self._move(claim, agent, fault)
-        return await self._until_answered(move, lost)
+            fault = Fault(error.code, error.message, retryable=error.retryable)
+        except Exception as error:  # noqa: BLE001 - an answer may be anything inside
+            fault = Fault(
+                OutputInvalidError.code,
+                f"the agent's answer cannot be recorded ({type(error).__name__})",
+                retryable=False,
+            )
+        return await self._until_answered(self._move(claim, agent, fault), lost)
 
     async def _complete(
         self, claim: Claim, outcome: Outcome, lost: Callable[[], bool]
@@ -102,6 +110,8 @@ class Recorder:
                 given_back = Release(execution, attempt, _text(reason), _aware(until))
                 return lambda: self._ledger.release(project, given_back)
             case Retry(reason=reason, after=after):
+                if not isinstance(after, timedelta | None):
+                    raise OutputInvalidError("Retry.after: must be a timedelta, or left out")
                 result = Fault("agent_retry", _text(reason), retryable=True, retry_after=after)
         if isinstance(result, Outcome):
             raise OutputInvalidError("an outcome is completed, not moved")
@@ -112,7 +122,7 @@ class Recorder:
         delay = None
         if fault.retryable:
             delay = fault.retry_after or agent.backoff.delay(claim.failures + 1)
-            delay = max(delay, timedelta(0))
+            delay = min(max(delay, timedelta(0)), _LONGEST_DELAY)
         self._log.warning(
             "attempt_failed",
             code=fault.code,
@@ -171,6 +181,8 @@ def _text(reason: object) -> str:
 
 
 def _aware(until: datetime) -> datetime:
+    if not isinstance(until, datetime):
+        raise OutputInvalidError("Snooze.until: must be an aware datetime")
     if until.tzinfo is None:
         raise OutputInvalidError("Snooze.until: has no time zone; give an aware datetime")
     return until.astimezone(UTC)

@@ -124,6 +124,7 @@ class WorkerService:
             task.cancel()
         await asyncio.gather(*takers, return_exceptions=True)
         await self._deliveries.settle()
+        await self._claimer.settle()
         drained = asyncio.create_task(self._executor.drain(self._grace))
         hurry = asyncio.create_task(self._hurry.wait())
         await asyncio.wait({drained, hurry}, return_when=asyncio.FIRST_COMPLETED)

@@ -8,7 +8,7 @@ import socket
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -157,7 +157,7 @@ class Settings(BaseSettings):
     def secrets(self) -> list[str]:
         """Return the secret values that must never show in a log line."""
         urls = (self.database_url, self.dispatch_url, self.owner_url, self.redis_url)
-        passwords = [urlsplit(url.get_secret_value()).password for url in urls if url]
+        passwords = [word for url in urls if url for word in _passwords(url.get_secret_value())]
         key = self.llm_api_key.get_secret_value() if self.llm_api_key else None
         return [secret for secret in (*passwords, key) if secret]
 
@@ -178,6 +178,13 @@ def _sentence(fault: object) -> str:
     location, message = fault["loc"], fault["msg"]  # type: ignore[index]
     text = str(message).removeprefix("Value error, ")
     return f"{PREFIX}{str(location[0]).upper()}: {text}" if location else text
+
+
+def _passwords(url: str) -> list[str]:
+    """Return the passwords of a URL as they are written there, and as a server sees them."""
+    parts = urlsplit(url)
+    written = [parts.password or "", *parse_qs(parts.query).get("password", [])]
+    return list(dict.fromkeys([*written, *map(unquote, written)]))
 
 
 def secret(value: SecretStr | None) -> str:

@@ -488,6 +488,8 @@ def upgrade() -> None:
                         p_idempotency_keys, p_not_before, p_priorities, p_max_attempts, v_hashes)
                 AS r (id, agent_type, input, requested_by, correlation_id, idempotency_key,
                       not_before, priority, max_attempts, hash)
+            -- In the order of the keys: two calls with the same ones never wait in a circle.
+            ORDER BY r.idempotency_key, r.id
             ON CONFLICT (project_id, idempotency_key) DO NOTHING
             RETURNING id, agent_type
         )
@@ -848,6 +850,55 @@ def upgrade() -> None:
     """))
     op.execute("REVOKE ALL ON FUNCTION rescue_executions(uuid,uuid[]) FROM PUBLIC")
     op.execute(dedent(r"""
+    CREATE OR REPLACE FUNCTION retry_executions(p_project_id uuid, p_execution_ids uuid[], p_requested_by uuid)
+     RETURNS TABLE(execution_id uuid, retry_of uuid, correlation_id uuid, status text, scheduled_at timestamp with time zone)
+     LANGUAGE plpgsql
+     SET search_path TO 'public', 'pg_temp'
+    AS $function$
+    #variable_conflict use_column
+    BEGIN
+        PERFORM enter_project(p_project_id);
+
+        -- Locked in a statement of its own: the next one sees what whoever held the lock has done.
+        PERFORM e.id
+        FROM agent_executions e
+        WHERE e.project_id = p_project_id AND e.id = ANY (p_execution_ids)
+        ORDER BY e.id
+        FOR NO KEY UPDATE OF e;
+
+        RETURN QUERY
+        WITH dead AS (
+            SELECT e.id, e.agent_type, e.input_data, e.correlation_id, e.priority, e.max_attempts,
+                   e.requested_by
+            FROM agent_executions e
+            WHERE e.project_id = p_project_id AND e.id = ANY (p_execution_ids)
+                AND e.status IN ('failed', 'cancelled')
+                -- Whoever asks twice gets one retry: what is under way or done already is left alone.
+                AND NOT EXISTS (
+                    SELECT FROM agent_executions again
+                    WHERE again.project_id = p_project_id AND again.retry_of = e.id
+                        AND again.status IN ('pending', 'running', 'completed'))
+        ), again AS (
+            INSERT INTO agent_executions (
+                project_id, agent_type, input_data, correlation_id, priority, max_attempts,
+                requested_by, retry_of)
+            SELECT p_project_id, dead.agent_type, dead.input_data, dead.correlation_id, dead.priority,
+                   dead.max_attempts, coalesce(p_requested_by, dead.requested_by), dead.id
+            FROM dead
+            RETURNING id, agent_type, retry_of, correlation_id, status, scheduled_at
+        ), noted AS (
+            INSERT INTO execution_events (project_id, execution_id, event, attempt, detail)
+            SELECT p_project_id, again.id, 'enqueued', 0,
+                   jsonb_build_object('agent_type', again.agent_type, 'retry_of', again.retry_of)
+            FROM again
+        )
+        SELECT again.id, again.retry_of, again.correlation_id, again.status::text, again.scheduled_at
+        FROM again;
+    END
+    $function$
+    """))
+    op.execute("REVOKE ALL ON FUNCTION retry_executions(uuid,uuid[],uuid) FROM PUBLIC")
+    op.execute(dedent(r"""
     CREATE OR REPLACE FUNCTION touch_project()
      RETURNS trigger
      LANGUAGE plpgsql
@@ -901,6 +952,7 @@ def upgrade() -> None:
     op.execute("GRANT EXECUTE ON FUNCTION reject_writes(uuid,text,uuid[],integer[],text,bigint[],text[]) TO copydesk_app")
     op.execute("GRANT EXECUTE ON FUNCTION release_executions(uuid,text,uuid[],integer[],timestamp with time zone[],text[]) TO copydesk_app")
     op.execute("GRANT EXECUTE ON FUNCTION rescue_executions(uuid,uuid[]) TO copydesk_app")
+    op.execute("GRANT EXECUTE ON FUNCTION retry_executions(uuid,uuid[],uuid) TO copydesk_app")
     op.execute("GRANT INSERT, SELECT, UPDATE ON TABLE agent_executions TO copydesk_app")
     op.execute("GRANT SELECT (agent_type, attempt, cancel_requested_at, created_at, id, lease_expires_at, priority, project_id, scheduled_at, started_at, status, worker), UPDATE (lease_expires_at) ON TABLE agent_executions TO copydesk_dispatch")
     op.execute("GRANT SELECT ON TABLE alembic_version TO copydesk_app")
@@ -933,6 +985,7 @@ def downgrade() -> None:
     op.execute("DROP TRIGGER refuse_language_change ON projects")
     op.execute("DROP TRIGGER refuse_illegal_move ON agent_executions")
     op.execute("DROP FUNCTION touch_project()")
+    op.execute("DROP FUNCTION retry_executions(uuid,uuid[],uuid)")
     op.execute("DROP FUNCTION rescue_executions(uuid,uuid[])")
     op.execute("DROP FUNCTION release_executions(uuid,text,uuid[],integer[],timestamp with time zone[],text[])")
     op.execute("DROP FUNCTION reject_writes(uuid,text,uuid[],integer[],text,bigint[],text[])")

@@ -16,6 +16,7 @@ ORDER = (
     "cancel_executions",
     "cancel_attempts",
     "rescue_executions",
+    "retry_executions",
     "record_progress",
     "extend_leases",
     "find_due",

@@ -54,6 +54,8 @@ BEGIN
                     p_idempotency_keys, p_not_before, p_priorities, p_max_attempts, v_hashes)
             AS r (id, agent_type, input, requested_by, correlation_id, idempotency_key,
                   not_before, priority, max_attempts, hash)
+        -- In the order of the keys: two calls with the same ones never wait in a circle.
+        ORDER BY r.idempotency_key, r.id
         ON CONFLICT (project_id, idempotency_key) DO NOTHING
         RETURNING id, agent_type
     )

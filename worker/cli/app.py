@@ -10,6 +10,7 @@ import typer
 
 from worker.cli.agents import list_agents
 from worker.cli.database import database
+from worker.cli.dead_letters import failed, quarantine, retry
 from worker.cli.demo import demo
 from worker.cli.documents import documents, show
 from worker.cli.door import DEFAULT_HOME, INTERRUPTED, WRONG_USE, Door, exit_code, say
@@ -27,7 +28,10 @@ def _app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_options)
-    for command in (demo, dev, worker, enqueue, status, cancel, documents, show):
+    for command in (
+        *(demo, dev, worker, enqueue, status, cancel, documents, show),
+        *(failed, retry, quarantine),
+    ):
         app.command()(command)
     app.command("agents")(list_agents)
     projects = typer.Typer(help="Projects: what everything belongs to.", no_args_is_help=True)

@@ -31,6 +31,8 @@ _ENQUEUE = text(
     bindparam("max_attempts", type_=Integer),
 )
 
+_INFO = "copydesk.after_commit"
+
 
 async def enqueue_joined(
     session: AsyncSession, request: EnqueueRequest, *, input_limit: int
@@ -58,31 +60,38 @@ async def enqueue_joined(
 
 def call_after_commit(session: AsyncSession, callback: Callable[[], None]) -> None:
     """Call back once the outermost transaction has committed, and not at all otherwise."""
-    _AfterCommit(session.sync_session, callback)
+    inner = session.sync_session
+    waiting = inner.info.get(_INFO)
+    if waiting is None:
+        waiting = inner.info[_INFO] = _AfterCommit(inner)
+    waiting.add(inner, callback)
 
 
 class _AfterCommit:
-    """Calls back once, after the session's outermost transaction has committed."""
+    """Callbacks of one session, by the transaction or savepoint they were left in.
 
-    def __init__(self, session: Session, callback: Callable[[], None]) -> None:
-        self._session = session
-        self._callback = callback
-        event.listen(self._session, "after_commit", self._committed)
-        event.listen(self._session, "after_transaction_end", self._ended)
+    A savepoint that is released hands its callbacks to what surrounds it; whatever ends otherwise
+    takes them along. The listeners stay: SQLAlchemy forbids to remove one while it is called.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._waiting: dict[SessionTransaction | None, list[Callable[[], None]]] = {}
+        event.listen(session, "after_commit", self._committed)
+        event.listen(session, "after_transaction_end", self._ended)
+
+    def add(self, session: Session, callback: Callable[[], None]) -> None:
+        """Keep a callback for the end of the session's innermost transaction."""
+        innermost = session.get_nested_transaction() or session.get_transaction()
+        self._waiting.setdefault(innermost, []).append(callback)
 
     def _committed(self, session: Session) -> None:
-        if not session.in_nested_transaction():
-            self._forget()
-            self._callback()
+        savepoint = session.get_nested_transaction()
+        callbacks = self._waiting.pop(savepoint or session.get_transaction(), [])
+        if savepoint is not None:
+            self._waiting.setdefault(savepoint.parent, []).extend(callbacks)
+            return
+        for callback in callbacks:
+            callback()
 
     def _ended(self, _session: Session, transaction: SessionTransaction) -> None:
-        if transaction.parent is None:
-            self._forget()
-
-    def _forget(self) -> None:
-        for name, listener in (
-            ("after_commit", self._committed),
-            ("after_transaction_end", self._ended),
-        ):
-            if event.contains(self._session, name, listener):
-                event.remove(self._session, name, listener)
+        self._waiting.pop(transaction, None)

@@ -23,11 +23,13 @@ from worker.ledger.records import (
     Failure,
     Progress,
     Release,
+    Retried,
 )
 from worker.requests import EnqueueRequest
 from worker.strict_json import UnstorableJsonError, decode, encode
 
 _BATCH = 64
+_ENQUEUE = "SELECT * FROM enqueue_executions($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 
 Ask = tuple[EnqueueRequest, str]
 """A request, and its input as JSON text that was checked."""
@@ -59,10 +61,19 @@ class Ledger:
         return _unless_conflict(await self._enqueues.submit(request.project_id, ask))
 
     async def enqueue_many(self, requests: Sequence[EnqueueRequest]) -> list[Enqueued]:
-        """Record executions of one project in one transaction, all or none."""
+        """Record executions of one project in one transaction, all or none.
+
+        Raises as `enqueue` does; a conflict of one takes the others along.
+        """
+        answers: list[Enqueued] = []
+
+        def keep(rows: Sequence[Mapping[str, Any]]) -> None:
+            answers.extend(_unless_conflict(enqueued(project_id, row)) for row in rows)
+
         asks = [(request, checked_input(request, self._input_limit)) for request in requests]
-        answers = await self._enqueue(requests[0].project_id, asks)
-        return [_unless_conflict(answer) for answer in answers]
+        project_id = requests[0].project_id
+        await self._pool.call(_ENQUEUE, project_id, *enqueue_columns(asks), check=keep)
+        return answers
 
     async def claim(
         self,
@@ -119,6 +130,18 @@ class Ledger:
         )
         return {row["execution_id"]: row["status"] for row in rows}
 
+    async def retry(
+        self, project_id: UUID, execution_ids: Sequence[UUID], requested_by: UUID | None
+    ) -> list[Retried]:
+        """Open a new execution for each failed or cancelled one that has no successor yet."""
+        rows = await self._pool.call(
+            "SELECT * FROM retry_executions($1, $2, $3)",
+            project_id,
+            list(execution_ids),
+            requested_by,
+        )
+        return [Retried(project_id=project_id, **row) for row in rows]
+
     async def progress(self, project_id: UUID, reports: Sequence[Progress]) -> None:
         """Record how far attempts are; those no longer this worker's leave no trace."""
         await self._pool.call(
@@ -134,11 +157,7 @@ class Ledger:
     async def _enqueue(
         self, project_id: UUID, asks: Sequence[Ask]
     ) -> list[Enqueued | IdempotencyConflictError]:
-        rows = await self._pool.call(
-            "SELECT * FROM enqueue_executions($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-            project_id,
-            *enqueue_columns(asks),
-        )
+        rows = await self._pool.call(_ENQUEUE, project_id, *enqueue_columns(asks))
         return [enqueued(project_id, row) for row in rows]
 
     async def _complete(self, project_id: UUID, items: Sequence[Completion]) -> list[Ended]:

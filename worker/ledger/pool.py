@@ -5,11 +5,14 @@ so nothing of it is left, and the reset would cost a quarter of the throughput.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Self
 
 import asyncpg
 
 from worker.ledger.faults import translate
+
+Check = Callable[[list[Any]], None]
 
 
 async def _leave_as_is(connection: asyncpg.Connection) -> None:
@@ -34,8 +37,15 @@ class MovePool:
         self._pool: asyncpg.Pool | None = None
         self._opening = asyncio.Lock()
 
-    async def call(self, statement: str, *arguments: object) -> list[Any]:
+    async def call(
+        self, statement: str, *arguments: object, check: Check | None = None
+    ) -> list[Any]:
         """Run one statement, which is one transaction, and return its rows.
+
+        Args:
+            statement: SQL with $1, $2, ... for the arguments.
+            arguments: what stands for them.
+            check: looks at the rows before they are committed; what it raises undoes them.
 
         Raises:
             CopydeskError: what PostgreSQL's fault means; `retryable` where trying again may help.
@@ -43,7 +53,13 @@ class MovePool:
         try:
             pool = self._pool or await self._open()
             async with asyncio.timeout(self._timeout), pool.acquire() as connection:
-                rows: list[Any] = await connection.fetch(statement, *arguments)
+                rows: list[Any]
+                if check is None:
+                    rows = await connection.fetch(statement, *arguments)
+                else:
+                    async with connection.transaction():
+                        rows = await connection.fetch(statement, *arguments)
+                        check(rows)
                 return rows
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             raise translate(error) from None

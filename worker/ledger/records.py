@@ -118,6 +118,18 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Retried:
+    """A new execution that repeats a dead letter, `retry_of`."""
+
+    project_id: UUID
+    execution_id: UUID
+    retry_of: UUID
+    correlation_id: UUID
+    status: str
+    scheduled_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The answer to a worker's move.
 

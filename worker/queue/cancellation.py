@@ -9,7 +9,7 @@ import asyncio
 
 
 def check_cancelled() -> None:
-    """Raise CancelledError where the current task has been asked to end; once a turn of a loop."""
+    """Raise CancelledError where the current task has been asked to end; before every long wait."""
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError

@@ -53,9 +53,10 @@ class Claimed:
     def was_our_hint(self) -> bool:
         """Whether the id is an execution's, which no producer waits for; for lost payloads."""
         try:
-            return UUID(self.name or "").version == _UUID_VERSION_OF_ROWS and "-" in str(self.name)
+            parsed = UUID(self.name or "")
         except ValueError:
             return False
+        return parsed.version == _UUID_VERSION_OF_ROWS and str(parsed) == self.name
 
     def expired(self) -> Ending:
         """Return the ending that arq gives a message whose payload is gone."""

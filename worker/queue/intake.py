@@ -37,9 +37,8 @@ class QueueWorker(Worker):
 
     `owner` names this start of this process and nothing else; `lease` is how long a claim holds
     without `extend`. `redis_pool` stays the caller's to close. `burst` ends `main` once nothing is
-    due and nothing is under way. `message_limit` is the largest payload in bytes, `keep_result` the
-    seconds that a producer's result is kept, `poll_delay` the seconds between looks into the queue
-    when nothing wakes the loop, `health_check_interval` the seconds between arq's health records.
+    due and nothing under way. `message_limit` is in bytes; `keep_result` (of a producer's result),
+    `poll_delay` (without a wake-up) and `health_check_interval` (arq's record) are in seconds.
 
     Attributes:
         taken: messages handed over.
@@ -103,10 +102,7 @@ class QueueWorker(Worker):
     async def main(self) -> None:
         """Take messages until cancelled; in a burst, or once quiet, until nothing is under way."""
         async with asyncio.TaskGroup() as group:
-            helpers = [
-                group.create_task(self._wakes.run()),
-                group.create_task(self._keep_health()),
-            ]
+            helpers = [group.create_task(self._wakes.run()), group.create_task(self._keep_health())]
             await self._take_until_ended()
             for helper in helpers:
                 helper.cancel()
@@ -177,8 +173,8 @@ class QueueWorker(Worker):
     async def _take_until_ended(self) -> None:
         cause: Cause = "poll"
         while self.allow_pick_jobs:
-            check_cancelled()
             try:
+                check_cancelled()
                 room = self._handler.capacity()
                 if room <= 0:
                     await self._handler.wait_for_capacity()
@@ -195,6 +191,7 @@ class QueueWorker(Worker):
             if self.burst and not batch.messages and not self.tasks:
                 return
             cause = await self._wakes.wait(batch.next_due)
+        check_cancelled()
         if self.tasks:
             await asyncio.wait(self.tasks.values())
 
@@ -281,7 +278,6 @@ class QueueWorker(Worker):
     async def _keep_health(self) -> NoReturn:
         outage = Outage("queue health")
         while True:
-            check_cancelled()
             pause = float(self.health_check_interval or _HEALTH_RETRY)
             # arq skips a record that is a moment early, and the last one runs out a second later.
             self._last_health_check = 0.0
@@ -291,6 +287,7 @@ class QueueWorker(Worker):
             except Exception as error:  # noqa: BLE001 - the record is a courtesy
                 outage.failed(error)
                 pause = min(pause, _HEALTH_RETRY)
+            check_cancelled()
             await asyncio.sleep(pause)
 
 

@@ -26,6 +26,7 @@ class Outage:
         self._part = part
         self._backoff = backoff
         self._faults = 0
+        self._announced = False
         self._resume_at = 0.0
 
     @property
@@ -41,16 +42,18 @@ class Outage:
         if not isinstance(error, RedisError | OSError):
             # Not Redis but the program: each one is worth its traceback.
             _LOG.error("queue_fault", part=self._part, exc_info=error)
-        elif self._faults == 1:
+        elif not self._announced:
+            self._announced = True
             _LOG.warning("redis_unavailable", part=self._part, fault=describe_fault(error))
         return pause
 
     def over(self) -> None:
         """Take note that Redis answered."""
-        if self._faults:
+        if self._announced:
             _LOG.info("redis_available", part=self._part, faults=self._faults)
-            self._faults = 0
-            self._resume_at = 0.0
+        self._faults = 0
+        self._announced = False
+        self._resume_at = 0.0
 
 
 def describe_fault(error: Exception) -> str:

@@ -65,7 +65,6 @@ class Subscription:
     async def run(self) -> NoReturn:
         """Listen for ever; faults of Redis are waited out."""
         while True:
-            check_cancelled()
             connection = dedicated_connection(self._redis)
             try:
                 await connection.connect()  # type: ignore[no-untyped-call]
@@ -82,6 +81,7 @@ class Subscription:
                 if self._live is connection:
                     self._live = None
                 await connection.disconnect(nowait=True)
+            check_cancelled()
             await asyncio.sleep(pause)
 
     async def _tell(self, verb: str, channel: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Literal, NoReturn
 from arq.connections import ArqRedis
 from redis.asyncio.connection import AbstractConnection
 
+from worker.queue.cancellation import check_cancelled
 from worker.queue.outage import Outage
 from worker.queue.subscription import Subscription, ask
 
@@ -55,6 +56,7 @@ class WakeUps:
 
     async def wait(self, next_due: float | None) -> Cause:
         """Return when it is time to look again, and why; `next_due` is in seconds from now."""
+        check_cancelled()
         # Spread, so that a fleet without wake-ups does not look in one moment.
         longest = self._poll_delay * random.uniform(0.75, 1.25)  # noqa: S311 - not a secret
         try:

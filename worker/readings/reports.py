@@ -113,6 +113,21 @@ class StatusReport(_Report):
         return all(execution.status.is_final for execution in self.executions)
 
 
+class DeadLetter(_Report):
+    """An execution that failed for good; `retried_as` is the one that repeats it, if any."""
+
+    execution_id: UUID
+    correlation_id: UUID
+    agent_type: str
+    attempt: int
+    failures: int
+    error_code: str
+    error_message: str
+    created_at: datetime
+    completed_at: datetime
+    retried_as: UUID | None
+
+
 class DocumentReport(_Report):
     """A version of a document, and who wrote it; `content` only where it was asked for."""
 

@@ -1,0 +1,63 @@
+-- What only a superuser may do, once for each server: the three roles with their passwords and time
+-- limits, the database's owner, and the extension that counts statements. Everything else is done by
+-- `copydesk db upgrade` as copydesk_owner, which reports what of this is missing.
+--
+-- Run by psql in the database of copydesk, again whenever a password changes:
+--
+--     psql --no-psqlrc -v ON_ERROR_STOP=1 -f roles.sql
+--
+-- with the passwords in the environment. They stand in no log, nor in pg_stat_statements.
+
+\set owner_password ''
+\set app_password ''
+\set dispatch_password ''
+\getenv owner_password COPYDESK_OWNER_PASSWORD
+\getenv app_password COPYDESK_APP_PASSWORD
+\getenv dispatch_password COPYDESK_DISPATCH_PASSWORD
+
+SET log_statement = none;
+SET log_min_duration_statement = -1;
+SET log_min_error_statement = panic;
+SET pg_stat_statements.track_utility = off;
+SET password_encryption = 'scram-sha-256';
+
+-- They stand in URLs, so a character that means something there would break them in silence.
+SELECT count(*) = 3 AS usable
+FROM (
+    SELECT DISTINCT password
+    FROM unnest(ARRAY[:'owner_password', :'app_password', :'dispatch_password']) AS password
+    WHERE password ~ '^[A-Za-z0-9._~-]{16,}$'
+) AS usable_passwords \gset
+\if :usable
+\else
+DO $$ BEGIN
+    RAISE 'COPYDESK_OWNER_PASSWORD, COPYDESK_APP_PASSWORD and COPYDESK_DISPATCH_PASSWORD must be three different passwords of 16 or more letters, digits and . _ ~ - each; openssl rand -hex 24 makes one';
+END $$;
+\endif
+
+BEGIN;
+
+SELECT format(
+    'CREATE ROLE %I LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE NOREPLICATION', role
+)
+FROM unnest(ARRAY['copydesk_owner', 'copydesk_app', 'copydesk_dispatch']) AS role
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role)
+\gexec
+
+ALTER ROLE copydesk_owner PASSWORD :'owner_password';
+ALTER ROLE copydesk_app PASSWORD :'app_password';
+ALTER ROLE copydesk_dispatch PASSWORD :'dispatch_password';
+
+-- A process that hangs inside a transaction must not hold its locks for ever.
+ALTER ROLE copydesk_app SET statement_timeout = '30s';
+ALTER ROLE copydesk_app SET lock_timeout = '10s';
+ALTER ROLE copydesk_app SET idle_in_transaction_session_timeout = '30s';
+ALTER ROLE copydesk_dispatch SET statement_timeout = '30s';
+ALTER ROLE copydesk_dispatch SET lock_timeout = '10s';
+ALTER ROLE copydesk_dispatch SET idle_in_transaction_session_timeout = '30s';
+
+ALTER DATABASE :"DBNAME" OWNER TO copydesk_owner;
+
+CREATE EXTENSION IF NOT EXISTS pg_stat_statements;
+
+COMMIT;

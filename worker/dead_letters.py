@@ -1,0 +1,90 @@
+"""Dead letters, for a person: look at what failed for good, and ask for it again."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from worker.database import Database
+from worker.errors import InputInvalidError, NotFoundError
+from worker.identifiers import parse_id, parse_project
+from worker.ledger import Ledger
+from worker.ledger.records import Retried
+from worker.queue.hints import HintToSend
+from worker.readings import DeadLetter, list_failed
+
+_MOST_AT_ONCE = 1000
+
+Hint = Callable[[Sequence[HintToSend]], Awaitable[bool]]
+
+
+class DeadLetters:
+    """The failed executions of projects, reached through `Client.dead_letters`."""
+
+    def __init__(self, database: Database, ledger: Ledger, hint: Hint) -> None:
+        self._database = database
+        self._ledger = ledger
+        self._hint = hint
+
+    async def list(
+        self,
+        project_id: UUID | str,
+        *,
+        agent_type: str | None = None,
+        since: datetime | None = None,
+        limit: int = 100,
+    ) -> list[DeadLetter]:
+        """Return executions of a project that failed for good, latest first.
+
+        Args:
+            project_id: the project.
+            agent_type: only of this agent.
+            since: only what failed at or after this aware datetime.
+            limit: at most this many, 1 to 1,000.
+        """
+        project = parse_project(project_id)
+        if not 1 <= limit <= _MOST_AT_ONCE:
+            raise InputInvalidError("limit: must be from 1 to 1,000")
+        if since is not None and since.tzinfo is None:
+            raise InputInvalidError("since: has no time zone; give an aware datetime")
+        async with self._database.project(project, snapshot=True) as session:
+            return await list_failed(
+                session, project, agent_type=agent_type, since=since, limit=limit
+            )
+
+    async def retry(
+        self,
+        project_id: UUID | str,
+        execution_ids: Sequence[UUID | str],
+        *,
+        requested_by: UUID | str | None = None,
+    ) -> Sequence[Retried]:
+        """Open a new execution for each of these failed or cancelled ones.
+
+        The new one has the agent, input and correlation id of the old, which stays as it ended,
+        and points at it. One that has a successor under way or completed is left alone, so that
+        asking twice does not run it twice; it is missing from the answer.
+
+        Args:
+            project_id: the project.
+            execution_ids: what to repeat, at most 1,000.
+            requested_by: on whose behalf; whoever asked the first time where left out.
+
+        Raises:
+            NotFoundError: nothing of it can be repeated in this project.
+        """
+        project = parse_project(project_id)
+        if len(execution_ids) > _MOST_AT_ONCE:
+            raise InputInvalidError("execution_ids: at most 1,000 at once")
+        try:
+            ids = [parse_id(execution_id) for execution_id in execution_ids]
+            user = None if requested_by is None else parse_id(requested_by)
+        except ValueError as error:
+            raise InputInvalidError(f"execution_ids, requested_by: {error}") from None
+        retried = await self._ledger.retry(project, ids, user)
+        if not retried:
+            raise NotFoundError(
+                "execution_ids: the project has none of them as a failed or cancelled execution "
+                "without a successor"
+            )
+        await self._hint([HintToSend(project, again.execution_id) for again in retried])
+        return retried
