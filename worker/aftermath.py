@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from models.states import State
-from worker.deliveries import Deliveries, endings
+from worker.deliveries import Deliveries, Place, endings
 from worker.errors import CopydeskError
 from worker.executor import Attempt
 from worker.ledger import Ended, Ledger
@@ -52,7 +52,7 @@ class Aftermath:
             for attempt, ended in over:
                 if ended is None or ended.status in (None, State.RUNNING):
                     # Somebody else has it now, or will: this worker no longer keeps the message.
-                    await self._deliveries.put_back(attempt.claim.execution_id, _LOST)
+                    await self._deliveries.put_back(_place(attempt), _LOST)
             await asyncio.gather(
                 self._tell_waiters(batch), self._end_messages(batch), self._hint_next(batch)
             )
@@ -67,10 +67,10 @@ class Aftermath:
 
     async def _end_messages(self, batch: list[tuple[Attempt, Ended]]) -> None:
         final = [(a, e) for a, e in batch if e.status is not None and State(e.status).is_final]
-        open_messages = self._deliveries.take_open(ended.execution_id for _, ended in final)
+        open_messages = self._deliveries.take_open(_place(attempt) for attempt, _ in final)
         finished: list[Ending] = []
-        for attempt, ended in final:
-            finished += await self._endings(attempt, open_messages.get(ended.execution_id, []))
+        for attempt, _ in final:
+            finished += await self._endings(attempt, open_messages.get(_place(attempt), []))
         if finished:
             await self._deliveries.queue.finish(finished)
 
@@ -94,7 +94,11 @@ class Aftermath:
             if ended.status != State.PENDING or ended.scheduled_at is None:
                 continue
             after = max(ended.scheduled_at - datetime.now(UTC), timedelta(0))
-            await self._deliveries.put_back(ended.execution_id, after)
+            await self._deliveries.put_back(_place(attempt), after)
             await self._hints.send(
                 [HintToSend(attempt.claim.project_id, ended.execution_id, ended.scheduled_at)]
             )
+
+
+def _place(attempt: Attempt) -> Place:
+    return attempt.claim.project_id, attempt.claim.execution_id

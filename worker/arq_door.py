@@ -12,10 +12,13 @@ import click
 from arq.worker import func
 
 from worker.logs import configure_logging
-from worker.process import work
+from worker.process import end_within, work
 from worker.queue.connection import to_arq_settings
 from worker.queue.envelope import FUNCTION
 from worker.settings import read_settings, secret
+
+# arq itself has nothing left to do but to close its connection to Redis.
+_END_WITHIN = 3.0
 
 
 def worker_settings() -> type:
@@ -31,6 +34,7 @@ def worker_settings() -> type:
         configure_logging(settings)
         command = click.get_current_context(silent=True)
         await work(settings, burst=bool(command and command.params.get("burst")))
+        end_within(_END_WITHIN)
         # How arq itself ends: its own loop, which has nothing to do here, never begins.
         raise asyncio.CancelledError
 

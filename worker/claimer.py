@@ -50,9 +50,9 @@ class Claimer:
         """Whether nothing more will be claimed."""
         return not self._open
 
-    def holds(self, execution_id: UUID) -> bool:
-        """Whether an attempt of the execution runs in this process."""
-        return self._executor.holds(execution_id)
+    def holds(self, project_id: UUID, execution_id: UUID) -> bool:
+        """Whether an attempt of that execution runs in this process."""
+        return self._executor.holds(project_id, execution_id)
 
     def quiet(self) -> None:
         """Claim nothing more."""
@@ -73,7 +73,8 @@ class Claimer:
         such. Those left out were not asked for: they run here already, no slot was free, or
         PostgreSQL did not answer.
         """
-        wanted = [id_ for id_ in execution_ids if not self._executor.holds(id_)][: self.free]
+        free = [id_ for id_ in execution_ids if not self._executor.holds(project_id, id_)]
+        wanted = free[: self.free]
         if not wanted:
             return {}
         self._executor.reserve(len(wanted))

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_e
 
 from worker.errors import CopydeskError, DatabaseUnavailableError
 from worker.identifiers import parse_project
-from worker.ledger.faults import translate
+from worker.ledger.faults import FAULTS, translate
 
 
 class Database:
@@ -90,7 +90,7 @@ class Database:
                     yield connection
         except DBAPIError as error:
             raise _translated(error) from None
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except FAULTS as error:
             raise translate(error) from None
         except TimeoutError:
             raise DatabaseUnavailableError(

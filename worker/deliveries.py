@@ -10,6 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from uuid import UUID
 
 import structlog
@@ -22,6 +23,10 @@ from worker.queue.envelope import Hint
 from worker.queue.intake import QueueWorker
 from worker.queue.messages import Delivery, Ending
 
+Place = tuple[UUID, UUID]
+"""A project and an execution as a message names them: only together do they mean a row."""
+
+_LONGEST_KEY = 255
 _NO_AGENT_HERE = timedelta(seconds=15)
 _DATABASE_AWAY = timedelta(seconds=2)
 
@@ -34,7 +39,7 @@ class Deliveries:
         self._claimer = claimer
         self._lease = lease
         self._queue: QueueWorker | None = None
-        self._open: dict[UUID, list[Delivery]] = defaultdict(list)
+        self._open: dict[Place, list[Delivery]] = defaultdict(list)
         self._tasks: set[asyncio.Task[None]] = set()
         self._log = structlog.get_logger("copydesk.queue")
 
@@ -68,9 +73,9 @@ class Deliveries:
         while self._tasks:
             await asyncio.wait(set(self._tasks))
 
-    def take_open(self, execution_ids: Iterable[UUID]) -> dict[UUID, list[Delivery]]:
+    def take_open(self, places: Iterable[Place]) -> dict[Place, list[Delivery]]:
         """Return and forget the messages that wait for these executions to end."""
-        return {id_: self._open.pop(id_) for id_ in execution_ids if id_ in self._open}
+        return {place: self._open.pop(place) for place in places if place in self._open}
 
     async def _handle(self, messages: list[Delivery]) -> None:
         rows = await asyncio.gather(*(self._row(message) for message in messages))
@@ -79,20 +84,17 @@ class Deliveries:
             if row is not None:
                 wanted.append((row, message))
         found = by_project(row for row, _ in wanted)
-        waiting: dict[UUID, list[Delivery]] = defaultdict(list)
-        for (_, execution_id), message in wanted:
-            waiting[execution_id].append(message)
-        await asyncio.gather(
-            *(self._claim(project_id, ids, waiting) for project_id, ids in found.items())
-        )
+        # Registered first: an attempt may have ended before the claim's answer is looked at.
+        for place, message in wanted:
+            self._open[place].append(message)
+        await asyncio.gather(*(self._claim(project_id, ids) for project_id, ids in found.items()))
 
-    async def _row(self, message: Delivery) -> tuple[UUID, UUID] | None:
+    async def _row(self, message: Delivery) -> Place | None:
         content = message.content
         if isinstance(content, Hint):
             return content.project_id, content.execution_id
         if content.idempotency_key is None:
-            key = f"arq:{message.job_id.decode('ascii', 'backslashreplace')}"[:255]
-            content = content.model_copy(update={"idempotency_key": key})
+            content = content.model_copy(update={"idempotency_key": _key(message.job_id)})
         try:
             recorded = await self._ledger.enqueue(content)
         except CopydeskError as error:
@@ -103,38 +105,31 @@ class Deliveries:
             return None
         return recorded.project_id, recorded.execution_id
 
-    async def _claim(
-        self, project_id: UUID, execution_ids: list[UUID], waiting: dict[UUID, list[Delivery]]
-    ) -> None:
-        # Registered first: an attempt may have ended before the claim's answer is looked at.
-        for execution_id in execution_ids:
-            self._open[execution_id].extend(waiting[execution_id])
+    async def _claim(self, project_id: UUID, execution_ids: list[UUID]) -> None:
         answers = await self._claimer.claim(project_id, execution_ids)
         for execution_id in execution_ids:
             if execution_id not in answers:
                 # Where it runs here, its end is this message's end too. Else there was no slot, or
                 # no database: due again in a moment, or at once elsewhere when this worker stops.
-                if not self._claimer.holds(execution_id):
+                if not self._claimer.holds(project_id, execution_id):
                     after = timedelta(0) if self._claimer.is_quiet else _DATABASE_AWAY
-                    await self.put_back(execution_id, after)
+                    await self.put_back((project_id, execution_id), after)
                 continue
             claim = answers[execution_id]
             if claim is None:
-                await self._refuse_unknown(project_id, execution_id)
+                await self._refuse_unknown((project_id, execution_id))
             elif not claim.claimed:
                 await self._not_claimed(claim)
 
-    async def put_back(self, execution_id: UUID, after: timedelta) -> None:
+    async def put_back(self, place: Place, after: timedelta) -> None:
         """Put the messages of an execution back into the queue until `after` from now."""
-        for message in self._open.pop(execution_id, ()):
+        for message in self._open.pop(place, ()):
             await self.queue.defer(message.job_id, _unix_ms(after))
 
-    async def _refuse_unknown(self, project_id: UUID, execution_id: UUID) -> None:
+    async def _refuse_unknown(self, place: Place) -> None:
         # Also the answer where another project has it: an id of theirs says nothing here.
-        self._log.warning(
-            "unknown_execution", project_id=str(project_id), execution_id=str(execution_id)
-        )
-        for message in self._open.pop(execution_id, ()):
+        self._log.warning("unknown_execution", project_id=str(place[0]), execution_id=str(place[1]))
+        for message in self._open.pop(place, ()):
             await self.queue.quarantine(
                 message.job_id,
                 message.raw,
@@ -143,17 +138,17 @@ class Deliveries:
             )
 
     async def _not_claimed(self, claim: Claim) -> None:
+        place = (claim.project_id, claim.execution_id)
         if State(claim.status).is_final:
-            messages = self._open.pop(claim.execution_id, [])
-            await self.queue.finish(endings(messages, claim))
+            await self.queue.finish(endings(self._open.pop(place, []), claim))
         elif claim.status == State.PENDING and claim.scheduled_at > datetime.now(UTC):
-            await self.put_back(claim.execution_id, claim.scheduled_at - datetime.now(UTC))
+            await self.put_back(place, claim.scheduled_at - datetime.now(UTC))
         elif claim.status == State.PENDING:
             if claim.agent_type not in self._claimer.agents:
                 self._log.error("no_such_agent_here", agent=claim.agent_type)
-            await self.put_back(claim.execution_id, _NO_AGENT_HERE)
+            await self.put_back(place, _NO_AGENT_HERE)
         else:
-            await self.put_back(claim.execution_id, self._lease)
+            await self.put_back(place, self._lease)
 
 
 def endings(messages: Sequence[Delivery], claim: Claim) -> list[Ending]:
@@ -164,6 +159,12 @@ def endings(messages: Sequence[Delivery], claim: Claim) -> list[Ending]:
         return [m.succeeded(result, started=started, finished=finished) for m in messages]
     error = f"{claim.status}: {claim.error_code or 'cancelled'}: {claim.error_message or ''}"
     return [m.failed(error.rstrip(": "), started=started, finished=finished) for m in messages]
+
+
+def _key(job_id: bytes) -> str:
+    """Return the idempotency key of a message: its id, or, of a long one, what stands for it."""
+    key = f"arq:{job_id.decode('ascii', 'backslashreplace')}"
+    return key if len(key) <= _LONGEST_KEY else f"arq:sha256:{sha256(job_id).hexdigest()}"
 
 
 def _unix_ms(after: timedelta) -> int:

@@ -86,7 +86,7 @@ class Executor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._reserved = 0
         self._changed = asyncio.Event()
-        self._leaked: set[UUID] = set()
+        self._leaked: dict[UUID, UUID] = {}
         self._log = structlog.get_logger("copydesk.executor")
         self.finished = 0
 
@@ -114,9 +114,11 @@ class Executor:
         """Return the attempts whose leases are to be renewed: execution -> attempt."""
         return {id_: attempt.claim.attempt for id_, attempt in self._running.items()}
 
-    def holds(self, execution_id: UUID) -> bool:
-        """Whether this process runs the execution, or has an agent of it that never ended."""
-        return execution_id in self._running or execution_id in self._leaked
+    def holds(self, project_id: UUID, execution_id: UUID) -> bool:
+        """Whether this process runs that execution, or has an agent of it that never ended."""
+        running = self._running.get(execution_id)
+        leaked = self._leaked.get(execution_id)
+        return project_id in {running and running.claim.project_id, leaked}
 
     def notice_change(self) -> None:
         """Wake whoever waits for a change in what may start."""
@@ -192,7 +194,7 @@ class Executor:
                 if attempt.stop is not None:
                     call.stop(attempt.stop)
                 result = await call.result()
-                self._keep_leaked(claim.execution_id, call)
+                self._keep_leaked(claim, call)
                 ended = await self._recorder.record(
                     claim, attempt.agent, result, lost=lambda: attempt.stop is Stop.LOST
                 )
@@ -238,14 +240,14 @@ class Executor:
         call = AgentCall(agent, context, claim.input, self._threads)
         return call
 
-    def _keep_leaked(self, execution_id: UUID, call: AgentCall) -> None:
+    def _keep_leaked(self, claim: Claim, call: AgentCall) -> None:
         if call.leaked is None:
             return
-        self._leaked.add(execution_id)
+        self._leaked[claim.execution_id] = claim.project_id
         self._log.warning("agent_leaked", leaked=len(self._leaked))
 
         def forget(_ended: object) -> None:
-            self._leaked.discard(execution_id)
+            self._leaked.pop(claim.execution_id, None)
             self._changed.set()
 
         call.leaked.add_done_callback(forget)

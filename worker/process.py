@@ -39,6 +39,7 @@ from worker.settings import Settings, secret
 from worker.sweep import Sweep
 
 _DISPATCH_CONNECTIONS = 2
+_END_WITHIN = 2.0
 
 
 @asynccontextmanager
@@ -163,7 +164,9 @@ def run_worker(settings: Settings, *, burst: bool = False) -> None:
     configure_logging(settings)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(work(settings, burst=burst))
+        end = end_within(_END_WITHIN)
     leave_stuck_threads()
+    end.cancel()
 
 
 def leave_stuck_threads() -> None:
@@ -173,10 +176,25 @@ def leave_stuck_threads() -> None:
     for thread in stuck:
         thread.join(max(deadline - monotonic(), 0))
     if any(thread.is_alive() for thread in stuck):
-        logging.shutdown()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0)
+        _end_now()
+
+
+def end_within(seconds: float) -> threading.Timer:
+    """End the process with 0 after some seconds, unless that is cancelled; the work is done.
+
+    Python waits for every thread that code of agents has begun, in a pool or not, for ever.
+    """
+    timer = threading.Timer(seconds, _end_now)
+    timer.daemon = True
+    timer.start()
+    return timer
+
+
+def _end_now() -> None:
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

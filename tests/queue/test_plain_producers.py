@@ -14,7 +14,7 @@ from arq.jobs import Job, JobStatus, ResultNotFound, SerializationError
 from arq.worker import JobExecutionFailed, async_check_health
 
 from tests.queue.conftest import MakeWorker
-from tests.queue.desk import Desk, eventually, request, running
+from tests.queue.desk import Desk, eventually, new_id, request, running
 from worker.queue.connection import to_arq_settings
 
 CODECS: dict[str, dict[str, Any]] = {
@@ -120,27 +120,26 @@ async def test_a_deferred_job_waits_and_starts_on_time(
 async def test_the_same_job_id_twice_is_one_message(
     producer: ArqRedis, make_worker: MakeWorker
 ) -> None:
-    """The answer is None to a second job of the same id, as arq does, while the first is under way."""
-    desk = Desk()
+    """A second job of the same id is answered None, also while the first is under way."""
+    desk, job_id = Desk(), new_id("order")
     async with running(make_worker(desk)):
-        assert await producer.enqueue_job("run_agent", _job_id="order-7", **request())
-        await eventually(lambda: desk.ids == ["order-7"])
-        assert await producer.enqueue_job("run_agent", _job_id="order-7", **request()) is None
+        assert await producer.enqueue_job("run_agent", _job_id=job_id, **request())
+        await eventually(lambda: desk.ids == [job_id])
+        assert await producer.enqueue_job("run_agent", _job_id=job_id, **request()) is None
 
 
 async def test_a_job_whose_payload_is_gone_has_expired(
     redis: ArqRedis, make_worker: MakeWorker, desk: Desk
 ) -> None:
     """As with arq itself, a lost payload ends as "job expired"; a lost hint just goes."""
-    await redis.zadd(
-        redis.default_queue_name, {"order-8": 1, "0198c0de-0000-7000-8000-0000000000aa": 1}
-    )
+    hint_id = "0198c0de-0000-7000-8000-0000000000aa"
+    job = Job(new_id("order"), redis, redis.default_queue_name)
+    await redis.zadd(redis.default_queue_name, {job.job_id: 1, hint_id: 1})
     async with running(make_worker()):
-        job = Job("order-8", redis, redis.default_queue_name)
         with pytest.raises(JobExecutionFailed, match="job expired"):
             await job.result(timeout=10, poll_delay=0.01)
     assert not desk.deliveries
-    hint = Job("0198c0de-0000-7000-8000-0000000000aa", redis, redis.default_queue_name)
+    hint = Job(hint_id, redis, redis.default_queue_name)
     assert await hint.status() == JobStatus.not_found
 
 

@@ -16,6 +16,9 @@ from worker.errors import (
     ScopeConflictError,
 )
 
+FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+"""Everything the driver raises for the server, the connection, or its own confusion."""
+
 # Raised by our own functions; their messages carry no values.
 _OURS: dict[str, type[CopydeskError]] = {
     "CD001": ProjectRequiredError,
@@ -50,7 +53,9 @@ _REMEDIES = {
 def translate(error: BaseException) -> CopydeskError:
     """Return the copydesk error that says what `error` means."""
     state = getattr(error, "sqlstate", None)
-    unanswered = isinstance(error, asyncpg.InterfaceError | OSError | EOFError)
+    unanswered = isinstance(
+        error, asyncpg.InterfaceError | asyncpg.InternalClientError | OSError | EOFError
+    )
     if unanswered and not isinstance(error, ValueError):
         return DatabaseUnavailableError(
             f"PostgreSQL did not answer ({type(error).__name__}); nothing was accepted, try again"

@@ -10,13 +10,29 @@ from typing import Any, Self
 
 import asyncpg
 
-from worker.ledger.faults import translate
+from worker.ledger.faults import FAULTS, translate
 
 Check = Callable[[list[Any]], None]
 
 
 async def _leave_as_is(connection: asyncpg.Connection) -> None:
     """Do nothing where asyncpg would reset the session."""
+
+
+async def _fetch(
+    connection: asyncpg.Connection,
+    statement: str,
+    arguments: tuple[object, ...],
+    check: Check | None,
+) -> list[Any]:
+    rows: list[Any]
+    if check is None:
+        rows = await connection.fetch(statement, *arguments)
+        return rows
+    async with connection.transaction():
+        rows = await connection.fetch(statement, *arguments)
+        check(rows)
+    return rows
 
 
 class MovePool:
@@ -53,15 +69,13 @@ class MovePool:
         try:
             pool = self._pool or await self._open()
             async with asyncio.timeout(self._timeout), pool.acquire() as connection:
-                rows: list[Any]
-                if check is None:
-                    rows = await connection.fetch(statement, *arguments)
-                else:
-                    async with connection.transaction():
-                        rows = await connection.fetch(statement, *arguments)
-                        check(rows)
-                return rows
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+                try:
+                    return await _fetch(connection, statement, arguments, check)
+                except (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
+                    # Cut in the middle of something: nobody must be handed it again.
+                    connection.terminate()
+                    raise
+        except FAULTS as error:
             raise translate(error) from None
 
     async def _open(self) -> asyncpg.Pool:
