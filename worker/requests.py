@@ -41,7 +41,8 @@ class EnqueueRequest(BaseModel):
             ASCII, at most 255 characters).
         not_before: aware datetime before which it must not start.
         priority: higher starts first, -100 to 100.
-        max_attempts: attempts of any kind; the agent's own number where left out.
+        max_attempts: failed attempts, lost workers among them, before it ends `failed`; releases
+            do not count; the agent's own number where left out.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)

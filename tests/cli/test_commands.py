@@ -87,7 +87,7 @@ def test_input_comes_from_a_file(desk: Copydesk, tmp_path: Path) -> None:
     file.write_text('{"document_type": "plan", "content": "From a file."}')
     said = desk("enqueue", "import_document", "--input", f"@{file}")
     assert said.code == 0
-    assert UUID(said.value["execution"])
+    assert UUID(said.value["execution"]).version == 7
 
 
 def test_cancel_ends_a_pending_execution_at_once(desk: Copydesk) -> None:

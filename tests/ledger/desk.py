@@ -102,15 +102,22 @@ class Desk:
 
     async def waiting_for_locks(self, number: int) -> None:
         """Wait until `number` connections of this database wait for a lock."""
+        await self._waiting("Lock", number)
 
+    async def sleeping(self, number: int) -> None:
+        """Wait until `number` connections of this database are in pg_sleep."""
+        await self._waiting("Timeout", number)
+
+    async def _waiting(self, kind: str, number: int) -> None:
         async def as_many() -> bool:
             [row] = await self.database.ask(
                 "SELECT count(*) AS n FROM pg_stat_activity "
-                "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+                "WHERE datname = current_database() AND wait_event_type = $1",
+                kind,
             )
             return bool(row["n"] == number)
 
-        await until(as_many, what=f"{number} connections waiting for a lock")
+        await until(as_many, what=f"{number} connections waiting ({kind})")
 
     async def versions(self, document_type: str = "article") -> list[int]:
         """Return the version numbers of a document."""

@@ -38,7 +38,9 @@ class Door:
         return [items for _, items in self.calls]
 
 
-def send_all(batcher: Batcher[str, str], items: str, project: UUID = HERE) -> list[asyncio.Task[str]]:
+def send_all(
+    batcher: Batcher[str, str], items: str, project: UUID = HERE
+) -> list[asyncio.Task[str]]:
     """Submit every letter of `items` at once."""
     return [asyncio.create_task(batcher.submit(project, item)) for item in items]
 

@@ -133,24 +133,33 @@ async def test_one_of_many_concurrent_repeats_is_recorded(desk: Desk) -> None:
 async def test_keys_in_opposite_order_do_not_deadlock(desk: Desk) -> None:
     """Two transactions that insert the same keys in opposite order wait, and never in a circle."""
     pools = [MovePool(desk.database.app, size=1) for _ in range(2)]
-    requests = [desk.request(idempotency_key=f"key-{n}") for n in range(300)]
-    first, second = (Ledger(pool, input_limit=INPUT_LIMIT) for pool in pools)
+    one, other = (Ledger(pool, input_limit=INPUT_LIMIT) for pool in pools)
+    requests = [desk.request(idempotency_key=f"key-{n}") for n in range(9)]
 
-    one, other = await asyncio.gather(
-        first.enqueue_many(requests), second.enqueue_many(requests[::-1])
-    )
+    async with desk.database.oracle() as holder:
+        holding = holder.transaction()
+        await holding.start()
+        await holder.execute(
+            "SELECT enqueue_execution($1, 'review', '{}', $2, p_idempotency_key => 'key-4')",
+            desk.project,
+            desk.user,
+        )
+        both = asyncio.gather(one.enqueue_many(requests), other.enqueue_many(requests[::-1]))
+        await desk.waiting_for_locks(2)
+        await holding.rollback()
+        here, there = await both
     for pool in pools:
         await pool.close()
 
-    assert [e.execution_id for e in one] == [e.execution_id for e in other[::-1]]
+    assert [e.execution_id for e in here] == [e.execution_id for e in there[::-1]]
     assert await desk.rows() == len(requests)
 
 
 async def test_unknown_projects_and_users_are_not_found(desk: Desk) -> None:
     """The message names the field; nothing of the database shows."""
-    with pytest.raises(NotFoundError, match="^project_id: there is no such project$"):
+    with pytest.raises(NotFoundError, match=r"^project_id: there is no such project$"):
         await desk.enqueue(project_id=unknown())
-    with pytest.raises(NotFoundError, match="^requested_by: there is no such user"):
+    with pytest.raises(NotFoundError, match=r"^requested_by: there is no such user"):
         await desk.enqueue(requested_by=unknown())
 
     assert await desk.rows() == 0
@@ -236,7 +245,13 @@ async def test_input_that_cannot_be_stored_is_refused(
 
 async def test_input_comes_back_exactly(desk: Desk) -> None:
     """What the database stores is what the agent gets."""
-    payload = {"n": 2**64, "f": 0.1, "e": "🌱", "slash": "\\u0000 in words", "d": {"": [None, True]}}
+    payload = {
+        "n": 2**64,
+        "f": 0.1,
+        "e": "🌱",
+        "slash": "\\u0000 in words",
+        "d": {"": [None, True]},
+    }
 
     claim = await desk.running(input=payload)
 
@@ -247,7 +262,7 @@ async def test_a_database_that_is_gone_accepts_nothing_and_says_so(desk: Desk) -
     """The error is one that may be tried again."""
     url = desk.database.app.replace(desk.database.name, "nowhere_at_all")
     gone = MovePool("postgresql://copydesk_app@127.0.0.1:1/none", size=1)
-    with pytest.raises(DatabaseUnavailableError, match="nothing was accepted") as caught:
+    with pytest.raises(DatabaseUnavailableError, match="nothing is known to be accepted") as caught:
         await Ledger(gone, input_limit=INPUT_LIMIT).enqueue(desk.request())
     assert caught.value.retryable
 

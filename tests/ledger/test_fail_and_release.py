@@ -1,4 +1,4 @@
-"""Fail and release: an attempt that failed comes back or ends; one given back counts for nothing."""
+"""Fail and release: a failed attempt comes back or ends; one given back counts for nothing."""
 
 import json
 from datetime import UTC, datetime, timedelta

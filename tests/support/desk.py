@@ -69,6 +69,14 @@ class Desk:
         )
         return [row["event"] for row in rows]
 
+    async def until_event(self, execution: UUID, event: str) -> None:
+        """Wait until an event of this name stands in the execution's record."""
+
+        async def stands() -> bool:
+            return event in await self.events(execution)
+
+        await until(stands, what=f"the event {event} of {execution}")
+
     def gate(self, name: str = "gate") -> dict[str, str]:
         """Return the input of an agent that waits until `open_gate`."""
         return {

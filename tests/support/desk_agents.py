@@ -7,6 +7,7 @@ test makes, never for a time; what has begun says so by making a file of its own
 import asyncio
 import logging
 import os
+import signal
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +25,7 @@ from worker.agents.contract import (
     Backoff,
     Cancel,
     Draft,
+    ExportFile,
     Outcome,
     Retry,
     RunContext,
@@ -87,6 +89,12 @@ def begin(context: RunContext | ThreadContext, gate: Gate) -> None:
     draft.replace(gate.begun.with_name(name))
 
 
+async def opened(gate: Gate) -> None:
+    """Wait until the file is there."""
+    while not gate.path.exists():  # noqa: ASYNC110 - another process makes it
+        await asyncio.sleep(0.01)
+
+
 def by(context: RunContext | ThreadContext) -> Outcome:
     """Return an outcome that tells which attempt wrote it."""
     text = f"# Written by attempt {context.attempt} in {os.getpid()}\n"
@@ -110,8 +118,7 @@ async def echo(context: RunContext, input: Echo) -> Outcome:  # noqa: A002
 async def gated(context: RunContext, input: Gate) -> Outcome:  # noqa: A002
     """Wait for a file, and let itself be stopped."""
     begin(context, input)
-    while not input.path.exists():
-        await asyncio.sleep(0.01)
+    await opened(input)
     return by(context)
 
 
@@ -125,6 +132,27 @@ def gated_thread(context: ThreadContext, input: Gate) -> Outcome:  # noqa: A002
     return by(context)
 
 
+@agent("late_failure", backoff=SOON)
+async def late_failure(context: RunContext, input: Gate) -> Outcome:  # noqa: A002
+    """Wait for a file, then fail."""
+    await gated.function(context, input)
+    raise AgentError("too late")
+
+
+@agent("late_snooze", backoff=SOON)
+async def late_snooze(context: RunContext, input: Gate) -> Answer:  # noqa: A002
+    """Wait for a file, then ask for more time."""
+    await gated.function(context, input)
+    return Snooze(datetime.now(UTC))
+
+
+@agent("late_cancel", backoff=SOON)
+async def late_cancel(context: RunContext, input: Gate) -> Answer:  # noqa: A002
+    """Wait for a file, then see no point."""
+    await gated.function(context, input)
+    return Cancel("too late")
+
+
 @agent("hasty", timeout=0.2, max_attempts=1)
 async def hasty(context: RunContext, input: Gate) -> Outcome:  # noqa: A002
     """Have too little time."""
@@ -135,6 +163,26 @@ async def hasty(context: RunContext, input: Gate) -> Outcome:  # noqa: A002
 def hasty_thread(context: ThreadContext, input: Gate) -> Outcome:  # noqa: A002
     """Have too little time, and notice nothing."""
     return stubborn_thread.function(context, input)  # type: ignore[no-any-return]
+
+
+@agent("hasty_stubborn", timeout=0.2, max_attempts=1)
+async def hasty_stubborn(context: RunContext, input: Gate) -> Outcome:  # noqa: A002
+    """Have too little time, and swallow every cancellation."""
+    return await stubborn.function(context, input)  # type: ignore[no-any-return]
+
+
+@agent("fatal", backoff=SOON)
+async def fatal(context: RunContext, input: Nothing) -> Outcome:  # noqa: A002, ARG001
+    """Take the whole process down."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    return Outcome()
+
+
+@agent("exporter", backoff=SOON)
+async def exporter(context: RunContext, input: Nothing) -> Outcome:  # noqa: A002, ARG001
+    """Build a file."""
+    file = ExportFile(content=b"an export", suffix=".bin", manifest={}, lifetime=timedelta(hours=1))
+    return Outcome(exports=[file])
 
 
 @agent("stubborn", backoff=SOON)
@@ -158,6 +206,19 @@ def stubborn_thread(context: ThreadContext, input: Gate) -> Outcome:  # noqa: A0
     return by(context)
 
 
+@agent("aside", backoff=SOON)
+async def aside(context: RunContext, input: Gate) -> Outcome:  # noqa: A002
+    """Block a thread of asyncio's own until the file is there."""
+    begin(context, input)
+
+    def block() -> None:
+        while not input.path.exists():
+            time.sleep(0.01)
+
+    await asyncio.to_thread(block)
+    return by(context)
+
+
 @agent("flaky", backoff=SOON)
 async def flaky(context: RunContext, input: Times) -> Answer:  # noqa: A002
     """Go wrong some times, then right."""
@@ -165,6 +226,8 @@ async def flaky(context: RunContext, input: Times) -> Answer:  # noqa: A002
         return Outcome(output={"attempt": context.attempt})
     if input.how == "retry":
         return Retry("not yet", after=timedelta(milliseconds=10))
+    if input.how == "ages":
+        return Retry("not in our time", after=timedelta.max)
     if input.how == "snooze":
         return Snooze(datetime.now(UTC) + timedelta(milliseconds=10), "too early")
     raise AgentError("the provider is busy", code="provider_busy", retryable=True)
@@ -237,8 +300,7 @@ async def reporter(context: RunContext, input: Gate) -> Outcome:  # noqa: A002
     begin(context, input)
     for step in range(1000):
         context.progress(step / 1000, f"step {step}\x00\ud800")
-    while not input.path.exists():
-        await asyncio.sleep(0.01)
+    await opened(input)
     return Outcome()
 
 

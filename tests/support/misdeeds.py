@@ -40,6 +40,9 @@ class Unprintable:
     __repr__ = __str__
 
 
+_UNCHECKED: dict[str, Any] = {"output": {}, "drafts": None, "exports": None}
+
+
 def _deep(levels: int) -> object:
     value: object = 0
     for _ in range(levels):
@@ -107,7 +110,7 @@ NO_ANSWER: dict[str, Callable[[], Any]] = {
     "endless": lambda: Outcome(output={"list": _deep(100_000)}),
     "circular": lambda: Outcome.model_construct(output=_circular(), drafts=[], exports=[]),
     "no_json": lambda: Outcome(output={"object": object()}),
-    "unchecked": lambda: Outcome.model_construct(output={}, drafts=None, exports=None),
+    "unchecked": lambda: Outcome.model_construct(**_UNCHECKED),
     "same_type_twice": lambda: Outcome(
         drafts=[Draft(document_type="notes", content=text) for text in ("# One\n", "# Two\n")]
     ),
@@ -116,13 +119,10 @@ NO_ANSWER: dict[str, Callable[[], Any]] = {
     "metadata_nan": lambda: _notes(metadata={"score": float("nan")}),
     "export_manifest": lambda: Outcome(
         exports=[
-            ExportFile(
-                content=b"", suffix=".zip", manifest={"n": object()}, lifetime=timedelta(1)
-            )
+            ExportFile(content=b"", suffix=".zip", manifest={"n": object()}, lifetime=timedelta(1))
         ]
     ),
     "retry_without_time": lambda: Retry("later", after="soon"),  # type: ignore[arg-type]
-    "retry_after_ages": lambda: Retry("later", after=timedelta.max),
     "retry_unprintable": lambda: Retry(Unprintable()),  # type: ignore[arg-type]
     "snooze_without_zone": lambda: Snooze(datetime(2030, 1, 1)),  # noqa: DTZ001
     "snooze_without_time": lambda: Snooze("tomorrow"),  # type: ignore[arg-type]

@@ -4,14 +4,24 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from time import monotonic
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 Found = TypeVar("Found")
 
 
+@overload
 async def until(
-    condition: Callable[[], Found | Awaitable[Found]], *, within: float = 15, what: str = ""
-) -> Found:
+    condition: Callable[[], Awaitable[Found | None]], *, within: float = ..., what: str = ...
+) -> Found: ...
+
+
+@overload
+async def until(
+    condition: Callable[[], Found | None], *, within: float = ..., what: str = ...
+) -> Found: ...
+
+
+async def until(condition: Callable[[], Any], *, within: float = 15, what: str = "") -> Any:
     """Return the first truthy value of `condition`; fail when there is none `within` seconds."""
     deadline = monotonic() + within
     while True:

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any
 
 import pytest
 from arq.connections import ArqRedis, create_pool
@@ -23,7 +25,7 @@ async def arq(settings: Settings) -> AsyncIterator[ArqRedis]:
     await pool.aclose()
 
 
-async def enqueued(arq: ArqRedis, **arguments: object) -> Job:
+async def enqueued(arq: ArqRedis, **arguments: Any) -> Job:
     """Enqueue with plain arq."""
     job = await arq.enqueue_job("run_agent", **arguments)
     assert job is not None
@@ -61,13 +63,12 @@ async def test_two_messages_for_one_execution_run_it_once_and_both_learn_the_end
 ) -> None:
     """A replayed message joins the attempt that is under way."""
     execution = await desk.enqueue("gated", desk.gate())
-    async with running_worker(settings) as service:
-        del service
+    async with running_worker(settings):
         await desk.begun()
         ids = {"v": 1, "project_id": str(desk.project), "execution_id": str(execution)}
         jobs = [await enqueued(arq, **ids), await enqueued(arq, **ids)]
         for job in jobs:
-            await until(lambda job=job: in_progress(job), what="the message was taken")
+            await until(partial(in_progress, job), what="the message was taken")
         desk.open_gate()
         results = await asyncio.gather(*(j.result(timeout=10, poll_delay=0.01) for j in jobs))
     assert [result["execution_id"] for result in results] == [str(execution)] * 2

@@ -107,8 +107,8 @@ def agent(
     Args:
         agent_type: the name executions are enqueued under; lowercase snake_case.
         timeout: seconds one attempt may take.
-        max_attempts: attempts of any kind before the execution ends `failed`; an enqueue may
-            ask for fewer or more.
+        max_attempts: failed attempts, lost workers among them, before the execution ends
+            `failed`; an enqueue may ask for fewer or more.
         backoff: the delays between failed attempts.
 
     Raises:

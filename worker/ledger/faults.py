@@ -58,7 +58,8 @@ def translate(error: BaseException) -> CopydeskError:
     )
     if unanswered and not isinstance(error, ValueError):
         return DatabaseUnavailableError(
-            f"PostgreSQL did not answer ({type(error).__name__}); nothing was accepted, try again"
+            f"PostgreSQL did not answer ({type(error).__name__}); nothing is known to be accepted, "
+            "try again"
         )
     if state is None:
         return CopydeskError(
@@ -72,7 +73,8 @@ def _by_state(state: str, error: BaseException) -> CopydeskError:
         return _OURS[state](str(error).split("\n", 1)[0])
     if state.startswith(_PASSING_CLASSES) or state in _PASSING:
         return DatabaseUnavailableError(
-            f"PostgreSQL could not do it now (SQLSTATE {state}); nothing was accepted, try again"
+            f"PostgreSQL could not do it now (SQLSTATE {state}); nothing is known to be "
+            "accepted, try again"
         )
     constraint = getattr(error, "constraint_name", None) or "none"
     if state == asyncpg.ForeignKeyViolationError.sqlstate and constraint in _MISSING:
