@@ -68,12 +68,6 @@ class OutputInvalidError(CopydeskError):
     code = "output_invalid"
 
 
-class LeaseLostError(CopydeskError):
-    """The attempt is no longer this worker's: nothing was written."""
-
-    code = "lease_lost"
-
-
 class DatabaseUnavailableError(CopydeskError):
     """PostgreSQL did not answer; nothing is known to have been accepted. Try again."""
 

@@ -76,7 +76,7 @@ class Recorder:
     ) -> Ended | None:
         output, drafts = self._checked(outcome)
         files: list[ExportRow] = []
-        kept = False
+        unwanted = True
         try:
             for place, file in enumerate(outcome.exports):
                 name = f"{claim.execution_id}-{claim.attempt}-{place}{file.suffix}"
@@ -84,13 +84,19 @@ class Recorder:
                 manifest = self._json("exports.manifest", file.manifest)
                 files.append(ExportRow(path, manifest, file.lifetime))
             completion = Completion(claim.execution_id, claim.attempt, output, drafts, tuple(files))
+            # From here on a row may name the files, even where no answer tells so.
+            unwanted = False
             ended = await self._until_answered(
                 lambda: self._ledger.complete(claim.project_id, completion), lost
             )
-            kept = ended is not None and ended.accepted
+            unwanted = ended is not None and not ended.accepted
+        except CopydeskError:
+            unwanted = True
+            raise
+        else:
             return ended
         finally:
-            if not kept:
+            if unwanted:
                 for file_row in files:
                     await self._exports.discard(file_row.file_path)
 
@@ -121,7 +127,9 @@ class Recorder:
     def _failure(self, claim: Claim, agent: Agent, fault: Fault) -> Failure:
         delay = None
         if fault.retryable:
-            delay = fault.retry_after or agent.backoff.delay(claim.failures + 1)
+            delay = fault.retry_after
+            if delay is None:
+                delay = agent.backoff.delay(claim.failures + 1)
             delay = min(max(delay, timedelta(0)), _LONGEST_DELAY)
         self._log.warning(
             "attempt_failed",
