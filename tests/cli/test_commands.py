@@ -15,7 +15,7 @@ NOBODY = str(uuid4())
 @pytest.fixture
 def desk(copydesk: Copydesk, monkeypatch: pytest.MonkeyPatch) -> Copydesk:
     """The command line with a project and a user in the environment."""
-    made = copydesk("project", "create", "Garden", "--by", "ada@example.com").value
+    made = copydesk("project", "create", "Garden", "--by", "writer@example.com").value
     monkeypatch.setenv("COPYDESK_PROJECT", made["project"])
     monkeypatch.setenv("COPYDESK_USER", made["user"])
     return copydesk
@@ -31,8 +31,8 @@ def enqueue(desk: Copydesk, content: str = "Hello, garden.") -> dict[str, str]:
 
 def test_create_prints_ids_and_knows_a_user_again(copydesk: Copydesk) -> None:
     """A project is new each time; the user of an email address is the same one."""
-    first = copydesk("project", "create", "One", "--by", "ada@example.com").value
-    second = copydesk("project", "create", "Two", "--by", "ada@example.com").value
+    first = copydesk("project", "create", "One", "--by", "writer@example.com").value
+    second = copydesk("project", "create", "Two", "--by", "writer@example.com").value
     assert UUID(first["project"]) != UUID(second["project"])
     assert UUID(first["user"]) == UUID(second["user"])
 

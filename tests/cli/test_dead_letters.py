@@ -15,7 +15,7 @@ from worker.settings import Settings, secret
 @pytest.fixture
 def desk(copydesk: Copydesk, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Copydesk:
     """The command line with a project, a user, and one execution that failed."""
-    made = copydesk("project", "create", "Garden", "--by", "ada@example.com").value
+    made = copydesk("project", "create", "Garden", "--by", "writer@example.com").value
     monkeypatch.setenv("COPYDESK_PROJECT", made["project"])
     monkeypatch.setenv("COPYDESK_USER", made["user"])
     monkeypatch.setenv("COPYDESK_DISPATCH_URL", secret(settings.dispatch_url))

@@ -26,8 +26,6 @@ def settings(database: DatabaseUrls, redis_url: str, tmp_path: Path) -> Settings
 
 
 @pytest.fixture
-def desk(
-    client: Client, database: DatabaseUrls, project: UUID, user: UUID, tmp_path: Path
-) -> Desk:
+def desk(client: Client, database: DatabaseUrls, project: UUID, user: UUID, tmp_path: Path) -> Desk:
     """The desk of the test's own project."""
     return Desk(client, database, project, user, tmp_path)
