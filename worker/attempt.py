@@ -32,6 +32,7 @@ from worker.agents.contract import (
 from worker.requests import describe_faults
 
 _GIVE_UP_AFTER = 5.0
+_ANSWER_PARTS = {"Draft", "ExportFile", "Outcome"}
 _CODE = re.compile(r"[!-~]+\Z")
 
 
@@ -163,6 +164,10 @@ class AgentCall:
                 answer = await self._in_thread(payload)
         except AgentError as error:
             return _refusal(error)
+        except ValidationError as error:
+            if error.title in _ANSWER_PARTS:
+                return Fault("output_invalid", describe_faults(error), retryable=False)
+            raise
         return answer if isinstance(answer, Answer) else _wrong_answer(answer)
 
     async def _in_thread(self, payload: object) -> object:

@@ -6,8 +6,7 @@ come early, twice, or in the middle; the heartbeat goes on until the last attemp
 """
 
 import asyncio
-import signal
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from uuid import UUID
 
 import structlog
@@ -16,6 +15,7 @@ from worker.aftermath import Aftermath
 from worker.attempt import Stop
 from worker.claimer import Claimer
 from worker.deliveries import Deliveries
+from worker.errors import CopydeskError
 from worker.executor import Executor
 from worker.heartbeat import Heartbeat
 from worker.presence import Presence
@@ -58,6 +58,7 @@ class WorkerService:
         self._burst = burst
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._broken: str | None = None
         self._log = structlog.get_logger("copydesk.worker")
 
     def stop(self) -> None:
@@ -67,7 +68,11 @@ class WorkerService:
         self._stopping.set()
 
     async def run(self, *, ready: Callable[[], None] = lambda: None) -> None:
-        """Work until told to stop, or, in a burst, until there is nothing more to do."""
+        """Work until told to stop, or, in a burst, until there is nothing more to do.
+
+        Raises:
+            CopydeskError: `worker_failed`: a part of it failed, which is a bug; it has drained.
+        """
         await self._presence.here(0)
         takers = [
             self._keep(self._sweep.run(), "sweep"),
@@ -77,7 +82,7 @@ class WorkerService:
             self._keep(self._heartbeat.run(self._with_heartbeat), "heartbeat"),
             self._keep(self._board.run(), "progress"),
         ]
-        intake = asyncio.create_task(self._queue.main(), name="intake")
+        intake = self._keep(self._queue.main(), "intake")
         stopping = asyncio.create_task(self._stopping.wait())
         self._log.info("worker_ready", agents=sorted(self._executor.agents))
         ready()
@@ -94,6 +99,10 @@ class WorkerService:
         self._log.info(
             "worker_stopped", finished=self._executor.finished, leaked=self._executor.leaked
         )
+        if self._broken is not None:
+            raise CopydeskError(
+                f"the worker's {self._broken} failed; its log has the place", code="worker_failed"
+            )
 
     async def _finish_burst(self) -> None:
         """Work off what the queue does not know of, until nothing is due and nothing runs."""
@@ -139,17 +148,17 @@ class WorkerService:
     def _cancel(self, _project_id: UUID, execution_id: UUID) -> None:
         self._executor.stop(execution_id, Stop.CANCEL)
 
-    def _keep(self, work: Coroutine[object, object, None], what: str) -> asyncio.Task[None]:
-        """Run `work` for as long as the worker lives; a bug in it ends the worker, loudly."""
-        return asyncio.create_task(_told(work, self._log, what), name=what)
+    def _keep(self, work: Coroutine[object, object, None], part: str) -> asyncio.Task[None]:
+        return asyncio.create_task(self._watched(work, part), name=part)
 
+    async def _watched(self, work: Coroutine[object, object, None], part: str) -> None:
+        """Let a part work; a bug in it (outages it handles itself) ends the worker, loudly.
 
-async def _told(work: Awaitable[None], log: structlog.stdlib.BoundLogger, what: str) -> None:
-    try:
-        await work
-    except Exception:
-        # A bug, not an outage: those are handled where they happen. Ending loudly lets whoever
-        # supervises the process start it afresh, and the leases bring the work back.
-        log.exception("part_failed", part=what)
-        signal.raise_signal(signal.SIGTERM)
-        raise
+        Whoever supervises the process starts it afresh, and the leases bring the work back.
+        """
+        try:
+            await work
+        except Exception:  # noqa: BLE001 - reported here, raised when the worker has drained
+            self._log.exception("part_failed", part=part)
+            self._broken = self._broken or part
+            self._stopping.set()

@@ -7,6 +7,7 @@ come at the same moment, and rows that another worker is moving are skipped.
 
 import asyncio
 import random
+from contextlib import suppress
 from uuid import UUID
 
 import structlog
@@ -18,6 +19,7 @@ from worker.ledger import Dispatch, Ledger
 from worker.outages import OutageLog
 
 _JITTER = 0.25
+_SHORTEST = 0.05
 _RESCUE_BATCH = 200
 _PROJECTS = 50
 _PER_PROJECT = 20
@@ -53,7 +55,17 @@ class Sweep:
             more = await self.once()
             if not more:
                 spread = 1 + random.uniform(-_JITTER, _JITTER)  # noqa: S311 - not a secret
-                await asyncio.sleep(self._every * spread)
+                await self._pause(self._every * spread)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait for the next pass; with all slots taken, only until one is free, but never spin."""
+        if self._claimer.free > 0:
+            await asyncio.sleep(seconds)
+            return
+        await asyncio.sleep(min(seconds, _SHORTEST))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(seconds - _SHORTEST, 0)):
+                await self._claimer.wait_for_free()
 
     async def once(self) -> bool:
         """Make one pass; return whether it is worth going on at once."""

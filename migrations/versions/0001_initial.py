@@ -545,19 +545,24 @@ def upgrade() -> None:
      SET search_path TO 'public', 'pg_temp'
     AS $function$
         WITH mine AS (
-            SELECT e.id
+            SELECT e.id, e.attempt, e.cancel_requested_at IS NOT NULL AS cancel_requested
             FROM agent_executions e
                 JOIN unnest(p_execution_ids, p_attempts) AS r (id, attempt)
                     ON r.id = e.id AND r.attempt = e.attempt
             WHERE e.id = ANY (p_execution_ids) AND e.status = 'running' AND e.worker = p_worker
+        ), free AS (
+            SELECT e.id
+            FROM agent_executions e JOIN mine ON mine.id = e.id AND mine.attempt = e.attempt
+            WHERE e.id = ANY (p_execution_ids) AND e.status = 'running' AND e.worker = p_worker
             ORDER BY e.id
-            FOR NO KEY UPDATE OF e
+            FOR NO KEY UPDATE OF e SKIP LOCKED
+        ), extended AS (
+            UPDATE agent_executions e
+            SET lease_expires_at = clock_timestamp() + p_lease
+            FROM free
+            WHERE e.id = free.id
         )
-        UPDATE agent_executions e
-        SET lease_expires_at = clock_timestamp() + p_lease
-        FROM mine
-        WHERE e.id = mine.id
-        RETURNING e.id, e.attempt, e.cancel_requested_at IS NOT NULL
+        SELECT mine.id, mine.attempt, mine.cancel_requested FROM mine
     $function$
     """))
     op.execute("REVOKE ALL ON FUNCTION extend_leases(text,uuid[],integer[],interval) FROM PUBLIC")
