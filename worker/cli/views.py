@@ -57,7 +57,7 @@ def message(execution: ExecutionReport) -> str:
     if execution.status is State.COMPLETED:
         wrote = [f"{v.document_type} v{v.version}" for v in execution.versions]
         wrote += ["an export" for _ in execution.exports]
-        return f"wrote {', '.join(wrote)}" if wrote else ""
+        return f"wrote {', '.join(wrote)}" if wrote else "had nothing to write"
     if execution.error_code:
         return f"{execution.error_code}: {execution.error_message or ''}"
     return ""
