@@ -5,12 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run test lint check clean
+.PHONY: run test lint schema clean
 
 run: $(INSTALLED)
 	@$(BIN)/copydesk demo "$(FILE)"
 
-test: $(INSTALLED) lint
+test: $(INSTALLED) lint schema
 	@$(BIN)/coverage erase
 	@$(BIN)/python -m pytest -n 2 --cov --cov-report=
 	@$(BIN)/coverage report
@@ -20,6 +20,11 @@ lint: $(INSTALLED)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+# A database migrated from nothing has to be what the models say (Alembic's check).
+schema: $(INSTALLED)
+	@rm -rf .copydesk/check
+	@$(BIN)/copydesk --home .copydesk/check --dev db check
 
 # Installed once, and again when the project's own description of itself changes.
 $(INSTALLED): pyproject.toml

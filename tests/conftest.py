@@ -14,6 +14,7 @@ import pytest
 import redis as sync_redis
 
 from tests.support.databases import TEMPLATE, DatabaseUrls, database_url, fresh_database
+from tests.support.desk import Desk
 from worker import migrate
 from worker.client import Client
 from worker.embedded import embedded_servers
@@ -120,3 +121,9 @@ async def user(database: DatabaseUrls) -> UUID:
 async def project(database: DatabaseUrls, user: UUID) -> UUID:
     """A project of the user."""
     return await database.add_project(user)
+
+
+@pytest.fixture
+def desk(client: Client, database: DatabaseUrls, project: UUID, user: UUID, tmp_path: Path) -> Desk:
+    """The desk of the test's own project."""
+    return Desk(client, database, project, user, tmp_path)

@@ -4,16 +4,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pytest
 
 from tests.conftest import make_settings
 from tests.support.databases import DatabaseUrls
-from tests.support.desk import AGENTS, Desk
+from tests.support.desk import AGENTS
 from tests.support.waiting import until
 from tests.support.workers import WorkerProcess, worker_process
-from worker.client import Client
 from worker.settings import Settings
 
 StartWorker = Callable[..., AbstractAsyncContextManager[WorkerProcess]]
@@ -30,12 +28,6 @@ def settings(database: DatabaseUrls, redis_url: str, tmp_path: Path) -> Settings
         lease=1.5,
         heartbeat=0.5,
     )
-
-
-@pytest.fixture
-def desk(client: Client, database: DatabaseUrls, project: UUID, user: UUID, tmp_path: Path) -> Desk:
-    """The desk of the test's own project."""
-    return Desk(client, database, project, user, tmp_path)
 
 
 @pytest.fixture

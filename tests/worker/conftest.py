@@ -1,17 +1,15 @@
-"""Workers with the agents that misbehave, and a desk to enqueue from."""
+"""Workers with the agents that misbehave."""
 
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import UUID
 
 import pytest
 import structlog
 
 from tests.conftest import make_settings
 from tests.support.databases import DatabaseUrls
-from tests.support.desk import AGENTS, Desk
-from worker.client import Client
+from tests.support.desk import AGENTS
 from worker.settings import Settings
 
 
@@ -26,12 +24,6 @@ def settings(database: DatabaseUrls, redis_url: str, tmp_path: Path) -> Settings
         output_limit=1_000_000,
         document_limit=1_000_000,
     )
-
-
-@pytest.fixture
-def desk(client: Client, database: DatabaseUrls, project: UUID, user: UUID, tmp_path: Path) -> Desk:
-    """The desk of the test's own project."""
-    return Desk(client, database, project, user, tmp_path)
 
 
 @pytest.fixture
