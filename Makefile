@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run test lint schema clean
+.PHONY: run test lint schema soak model bench-recovery clean
 
 run: $(INSTALLED)
 	@$(BIN)/copydesk demo "$(FILE)"
@@ -25,6 +25,20 @@ lint: $(INSTALLED)
 schema: $(INSTALLED)
 	@rm -rf .copydesk/check
 	@$(BIN)/copydesk --home .copydesk/check --dev db check
+
+# Random faults over three workers, with every promise checked at the end; make soak SECONDS=3600.
+SECONDS ?= 600
+SEED ?= $(shell od -An -N2 -tu2 /dev/urandom | tr -d ' ')
+soak: $(INSTALLED)
+	@$(BIN)/python -m tests.soak --seconds $(SECONDS) --seed $(SEED)
+
+# The life of an execution in every order of events; needs Debian's spin and a C compiler.
+model:
+	@docs/model/check
+
+# How fast a killed worker's executions run again; writes benchmarks/recovery.md.
+bench-recovery: $(INSTALLED)
+	@$(BIN)/python -m benchmarks.recovery
 
 # Installed once, and again when the project's own description of itself changes.
 $(INSTALLED): pyproject.toml

@@ -59,6 +59,7 @@ FUNCTION_GRANTS = {
         "enqueue_execution",
         "claim_executions",
         "reject_writes",
+        "find_repeats",
         "complete_executions",
         "fail_executions",
         "release_executions",
@@ -68,5 +69,5 @@ FUNCTION_GRANTS = {
         "retry_executions",
         "record_progress",
     ),
-    DISPATCH: ("extend_leases", "find_due", "find_expired"),
+    DISPATCH: ("extend_leases", "find_due", "find_expired", "find_former"),
 }

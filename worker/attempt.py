@@ -9,7 +9,7 @@ import asyncio
 import contextvars
 import re
 import traceback
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -74,15 +74,24 @@ class AttemptOverError(Exception):
 
 
 class AgentCall:
-    """Calls an agent for one attempt and can stop it."""
+    """Calls an agent for one attempt and can stop it.
+
+    `elsewhere`, where it is given, runs the agent in a process of its own instead of here.
+    """
 
     def __init__(
-        self, agent: Agent, context: RunContext, payload: object, threads: ThreadPoolExecutor
+        self,
+        agent: Agent,
+        context: RunContext,
+        payload: object,
+        threads: ThreadPoolExecutor,
+        elsewhere: Callable[[], Coroutine[Any, Any, Result]] | None = None,
     ) -> None:
         self._agent = agent
         self._context = context
         self._payload = payload
         self._threads = threads
+        self._elsewhere = elsewhere
         self._stop: Stop | None = None
         self._stopping = asyncio.Event()
         self._over = False
@@ -102,7 +111,10 @@ class AgentCall:
 
     async def result(self) -> Result:
         """Run the agent to its end, its time limit, or a stop."""
-        running = asyncio.ensure_future(self._call())
+        run = self._context.run
+        # The watchdog tells by the name whose code holds up the loop.
+        name = f"attempt {run.execution_id} of {run.agent_type}"
+        running = asyncio.create_task(self._call(), name=name)
         stopping = asyncio.ensure_future(self._stopping.wait())
         try:
             await asyncio.wait(
@@ -145,7 +157,7 @@ class AgentCall:
 
     async def _call(self) -> Result:
         try:
-            return await self._answer()
+            return await (self._elsewhere or self._answer)()
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - not even SystemExit ends the worker

@@ -3,20 +3,31 @@
 Slots are reserved before the database is asked, so that a hint and a sweep together never claim
 more than can run. One call claims all that is wanted of a project. A claim that was begun is seen
 through, even where whoever asked for it is stopped meanwhile: what the database gave must be run.
+
+A claim whose answer was lost may have gone through, so it is repeated, for as long as the lease
+holds that it may have opened. Until it is answered, nobody else here asks for the same executions:
+they get its answer.
 """
 
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import timedelta
+from time import monotonic
 from uuid import UUID
 
 import structlog
 
+from worker.backoff import Backoff
 from worker.errors import CopydeskError
 from worker.executor import Executor
 from worker.ledger import Claim, Ledger
 from worker.outages import OutageLog
+
+Answers = dict[UUID, Claim | None]
+
+_AGAIN = Backoff(first=timedelta(milliseconds=50), factor=2, cap=timedelta(seconds=2), jitter=0.5)
 
 
 class Claimer:
@@ -27,7 +38,9 @@ class Claimer:
         self._executor = executor
         self._lease = lease
         self._open = True
-        self._under_way: set[asyncio.Task[dict[UUID, Claim | None]]] = set()
+        self._quiet = asyncio.Event()
+        self._under_way: set[asyncio.Task[Answers]] = set()
+        self._asked: dict[tuple[UUID, UUID], asyncio.Task[Answers]] = {}
         self._outage = OutageLog(structlog.get_logger("copydesk.claimer"), "claims")
 
     @property
@@ -57,6 +70,7 @@ class Claimer:
     def quiet(self) -> None:
         """Claim nothing more."""
         self._open = False
+        self._quiet.set()
         self._executor.notice_change()
 
     async def settle(self) -> None:
@@ -64,40 +78,72 @@ class Claimer:
         while self._under_way:
             await asyncio.wait(set(self._under_way))
 
-    async def claim(
-        self, project_id: UUID, execution_ids: Sequence[UUID]
-    ) -> dict[UUID, Claim | None]:
+    async def claim(self, project_id: UUID, execution_ids: Sequence[UUID]) -> Answers:
         """Claim what is due of these, as far as slots are free, and start it.
 
         Returns an answer for every execution that was asked for, None where the project has no
         such. Those left out were not asked for: they run here already, no slot was free, or
         PostgreSQL did not answer.
         """
-        free = [id_ for id_ in execution_ids if not self._executor.holds(project_id, id_)]
-        wanted = free[: self.free]
-        if not wanted:
-            return {}
+        asked = {id_: self._asked.get((project_id, id_)) for id_ in execution_ids}
+        free = [
+            id_
+            for id_, task in asked.items()
+            if task is None and not self._executor.holds(project_id, id_)
+        ]
+        answers: Answers = {}
+        if wanted := free[: self.free]:
+            answers |= await asyncio.shield(self._begin(project_id, wanted))
+        for id_, task in asked.items():
+            if task is not None:
+                answer = await asyncio.shield(task)
+                answers |= {id_: answer[id_]} if id_ in answer else {}
+        return answers
+
+    def _begin(self, project_id: UUID, wanted: list[UUID]) -> asyncio.Task[Answers]:
         self._executor.reserve(len(wanted))
         task = asyncio.create_task(self._claim(project_id, wanted))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
-        return await asyncio.shield(task)
+        self._asked |= dict.fromkeys(((project_id, id_) for id_ in wanted), task)
+        return task
 
-    async def _claim(self, project_id: UUID, wanted: list[UUID]) -> dict[UUID, Claim | None]:
+    async def _claim(self, project_id: UUID, wanted: list[UUID]) -> Answers:
         try:
-            claims = await self._ledger.claim(
-                project_id, wanted, self._lease, self._executor.agents
-            )
+            claims = await self._until_answered(project_id, wanted)
         except CopydeskError as error:
             self._outage.failed(error)
             return {}
         finally:
             self._executor.unreserve(len(wanted))
+            for id_ in wanted:
+                del self._asked[project_id, id_]
         self._outage.over()
         for claim in claims:
             if claim.claimed:
                 self._executor.start(claim)
         return {**dict.fromkeys(wanted), **{claim.execution_id: claim for claim in claims}}
+
+    async def _until_answered(self, project_id: UUID, wanted: list[UUID]) -> list[Claim]:
+        until = monotonic() + self._lease.total_seconds()
+        tries = 0
+        while True:
+            try:
+                return await self._ledger.claim(
+                    project_id, wanted, self._lease, self._executor.agents, again=tries > 0
+                )
+            except CopydeskError as error:
+                # One that is quiet has no use for more; what was opened is left to its lease.
+                if not error.retryable or not self._open or monotonic() > until:
+                    raise
+                tries += 1
+                self._outage.failed(error)
+                await self._pause(_AGAIN.delay(tries).total_seconds())
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._quiet.wait()
 
 
 def by_project(found: Iterable[tuple[UUID, UUID]]) -> dict[UUID, list[UUID]]:

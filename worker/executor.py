@@ -17,8 +17,9 @@ import structlog
 
 from worker.agents.contract import Agent, Reader, Run, RunContext
 from worker.agents.registry import Registry
-from worker.attempt import AgentCall, Stop
+from worker.attempt import AgentCall, Result, Stop
 from worker.errors import CopydeskError
+from worker.isolation import AgentProcesses
 from worker.ledger import Claim, Ended
 from worker.logs import execution_log
 from worker.progress import ProgressBoard
@@ -56,6 +57,7 @@ class Executor:
         registry: the agents this worker knows.
         recorder: turns outcomes into moves.
         reader: makes the scoped reader of a project.
+        processes: runs the agents that ask for a process of their own.
         board: takes progress reports.
         worker: this worker's id, for the log.
         slots: attempts at a time.
@@ -69,6 +71,7 @@ class Executor:
         registry: Registry,
         recorder: Recorder,
         reader: Callable[[UUID], Reader],
+        processes: AgentProcesses,
         board: ProgressBoard,
         worker: str,
         slots: int,
@@ -77,6 +80,7 @@ class Executor:
         self._registry = registry
         self._recorder = recorder
         self._reader = reader
+        self._processes = processes
         self._board = board
         self._worker = worker
         self._slots = slots
@@ -236,8 +240,13 @@ class Executor:
             call.check_open()
             self._board.put(claim, fraction, message)
 
-        context = RunContext(run, log, report, self._reader(claim.project_id))
-        call = AgentCall(agent, context, claim.input, self._threads)
+        async def elsewhere() -> Result:
+            return await self._processes.call(agent, context, reader, claim.input)
+
+        reader = self._reader(claim.project_id)
+        context = RunContext(run, log, report, reader)
+        own = elsewhere if agent.isolation == "process" else None
+        call = AgentCall(agent, context, claim.input, self._threads, own)
         return call
 
     def _keep_leaked(self, claim: Claim, call: AgentCall) -> None:

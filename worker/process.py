@@ -23,7 +23,8 @@ from worker.documents import ProjectReader
 from worker.executor import THREAD_PREFIX, Attempt, Executor
 from worker.exports import ExportStore
 from worker.heartbeat import Heartbeat
-from worker.ledger import Dispatch, Ended, Ledger, MovePool
+from worker.isolation import AgentProcesses
+from worker.ledger import Dispatch, Ended, Ledger, Life, MovePool
 from worker.logs import configure_logging
 from worker.migrate import head_revision
 from worker.preflight import check_database, check_redis
@@ -37,6 +38,7 @@ from worker.recording import Recorder
 from worker.service import WorkerService
 from worker.settings import Settings, secret
 from worker.sweep import Sweep
+from worker.watchdog import Watchdog
 
 _DISPATCH_CONNECTIONS = 2
 _END_WITHIN = 2.0
@@ -53,8 +55,10 @@ async def assembled(settings: Settings, *, burst: bool = False) -> AsyncIterator
         AgentNotFoundError: an agent cannot be loaded.
     """
     settings.require("database_url", "dispatch_url", "redis_url")
-    # A life of its own for each process: two that share a name never share a lease.
-    worker = f"{settings.worker_name}:{os.getpid()}:{secrets.token_hex(4)}"
+    # A life of its own for each process: two that share a name never share a lease. One with a
+    # stable name says so in its id, since only such a life has a lock to tell whether it is over.
+    kind = "stable-" if settings.stable_name else ""
+    worker = f"{settings.worker_name}:{os.getpid()}:{kind}{secrets.token_hex(4)}"
     lease = settings.lease_time
     registry = load_agents(settings)
     async with AsyncExitStack() as stack:
@@ -66,6 +70,8 @@ async def assembled(settings: Settings, *, burst: bool = False) -> AsyncIterator
             MovePool(
                 secret(settings.dispatch_url),
                 size=_DISPATCH_CONNECTIONS,
+                # A heartbeat on a dead link must fail while there is time for another.
+                timeout=settings.lease / 3,
                 name=f"copydesk {worker}",
             )
         )
@@ -84,6 +90,18 @@ async def assembled(settings: Settings, *, burst: bool = False) -> AsyncIterator
 
         ledger = Ledger(moves, worker=worker, input_limit=settings.input_limit)
         dispatch = Dispatch(control)
+        life = None
+        if settings.stable_name:
+            life = Life(
+                secret(settings.dispatch_url),
+                worker=worker,
+                name=settings.worker_name,
+                dispatch=dispatch,
+                ledger=ledger,
+                every=settings.heartbeat,
+            )
+            stack.push_async_callback(life.end)
+            await life.begin()
         board = ProgressBoard(ledger)
         executor = Executor(
             registry=registry,
@@ -94,6 +112,7 @@ async def assembled(settings: Settings, *, burst: bool = False) -> AsyncIterator
                 document_limit=settings.document_limit,
             ),
             reader=reader,
+            processes=AgentProcesses(settings),
             board=board,
             worker=worker,
             slots=settings.concurrency,
@@ -137,6 +156,8 @@ async def assembled(settings: Settings, *, burst: bool = False) -> AsyncIterator
             board=board,
             presence=presence,
             signals=signals,
+            watchdog=Watchdog(after=settings.loop_blocked_after),
+            life=life,
             grace=settings.drain_grace,
             burst=burst,
         )

@@ -18,11 +18,13 @@ from worker.deliveries import Deliveries
 from worker.errors import CopydeskError
 from worker.executor import Executor
 from worker.heartbeat import Heartbeat
+from worker.ledger import Life
 from worker.presence import Presence
 from worker.progress import ProgressBoard
 from worker.queue.intake import QueueWorker
 from worker.queue.signals import Signals
 from worker.sweep import Sweep
+from worker.watchdog import Watchdog
 
 
 class WorkerService:
@@ -41,6 +43,8 @@ class WorkerService:
         board: ProgressBoard,
         presence: Presence,
         signals: Signals,
+        watchdog: Watchdog,
+        life: Life | None = None,
         grace: float,
         burst: bool = False,
     ) -> None:
@@ -54,6 +58,8 @@ class WorkerService:
         self._board = board
         self._presence = presence
         self._signals = signals
+        self._watchdog = watchdog
+        self._life = life
         self._grace = grace
         self._burst = burst
         self._stopping = asyncio.Event()
@@ -74,6 +80,8 @@ class WorkerService:
             CopydeskError: `worker_failed`: a part of it failed, which is a bug; it has drained.
         """
         await self._presence.here(0)
+        if self._life is not None:
+            await self._life.recover()
         takers = [
             self._keep(self._sweep.run(), "sweep"),
             self._keep(self._signals.listen_cancel(self._cancel), "signals"),
@@ -81,7 +89,10 @@ class WorkerService:
         keepers = [
             self._keep(self._heartbeat.run(self._with_heartbeat), "heartbeat"),
             self._keep(self._board.run(), "progress"),
+            self._keep(self._watchdog.run(), "watchdog"),
         ]
+        if self._life is not None:
+            keepers.append(self._keep(self._life.keep(), "life"))
         intake = self._keep(self._queue.main(), "intake")
         stopping = asyncio.create_task(self._stopping.wait())
         self._log.info("worker_ready", agents=sorted(self._executor.agents))

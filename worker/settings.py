@@ -79,6 +79,10 @@ class Settings(BaseSettings):
         max_length=150,
         description="this worker's name in logs, events and the table `workers`",
     )
+    stable_name: bool = Field(
+        default=False,
+        description="the name stays when the worker comes back, such as a StatefulSet's pod name",
+    )
     concurrency: int = Field(
         default=100, ge=1, le=20_000, description="attempts one worker runs at a time"
     )
@@ -87,6 +91,9 @@ class Settings(BaseSettings):
     sweep: Seconds = Field(default=2, description="how often due and abandoned rows are looked for")
     drain_grace: Seconds = Field(
         default=25, description="how long running attempts may go on after SIGTERM"
+    )
+    loop_blocked_after: Seconds = Field(
+        default=1, description="how long the event loop may stand still before it is logged"
     )
     pool_size: int = Field(
         default=8, ge=1, le=200, description="connections of a worker's or client's move pool"

@@ -100,11 +100,15 @@ class Sweep:
         due = await self._dispatch.find_due(
             self._agent_types, after=self._after, projects=_PROJECTS, per_project=_PER_PROJECT
         )
-        found = by_project((row.project_id, row.execution_id) for row in due)
-        # The circle goes on behind the last project seen, and begins anew at its end.
-        circle_ends = len(found) < _PROJECTS
+        places = [(row.project_id, row.execution_id) for row in due]
+        wanted = [place for place in places if not self._claimer.holds(*place)]
+        # What is found comes in turns, one of each project: so are the free slots handed out.
+        found = by_project(wanted[: self._claimer.free])
+        seen = {project_id for project_id, _ in wanted}
+        # The circle goes on behind the last project served, and begins anew at its end.
+        circle_ends = len(seen) < _PROJECTS and len(found) == len(seen)
         began_in_the_middle = self._after != _START
-        self._after = _START if circle_ends else max(found)
+        self._after = _START if circle_ends else max(found, default=self._after)
         claimed = 0
         for project_id, execution_ids in found.items():
             claims = await self._claimer.claim(project_id, execution_ids)

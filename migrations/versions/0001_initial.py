@@ -192,6 +192,12 @@ def upgrade() -> None:
         )
         SELECT array_agg(moved.id) INTO v_cancelled FROM moved;
 
+        IF cardinality(coalesce(v_cancelled, '{}')) < cardinality(p_execution_ids) THEN
+            v_cancelled := coalesce(v_cancelled, '{}') || find_repeats(
+                p_project_id, p_worker, p_execution_ids, p_attempts,
+                '{cancelled}');
+        END IF;
+
         PERFORM reject_writes(
             p_project_id, p_worker, array_agg(r.id), array_agg(r.attempt), 'cancel', NULL, NULL)
         FROM unnest(p_execution_ids, p_attempts) AS r (id, attempt)
@@ -247,7 +253,7 @@ def upgrade() -> None:
     """))
     op.execute("REVOKE ALL ON FUNCTION cancel_executions(uuid,uuid[],text) FROM PUBLIC")
     op.execute(dedent(r"""
-    CREATE OR REPLACE FUNCTION claim_executions(p_project_id uuid, p_execution_ids uuid[], p_worker text, p_lease interval, p_agent_types text[], p_max_attempts integer[])
+    CREATE OR REPLACE FUNCTION claim_executions(p_project_id uuid, p_execution_ids uuid[], p_worker text, p_lease interval, p_agent_types text[], p_max_attempts integer[], p_again boolean DEFAULT false)
      RETURNS TABLE(execution_id uuid, claimed boolean, status text, attempt integer, agent_type text, input_data jsonb, correlation_id uuid, requested_by uuid, language text, failures integer, max_attempts integer, created_at timestamp with time zone, scheduled_at timestamp with time zone, output_data jsonb, error_code text, error_message text)
      LANGUAGE plpgsql
      SET search_path TO 'public', 'pg_temp'
@@ -258,26 +264,39 @@ def upgrade() -> None:
     BEGIN
         PERFORM enter_project(p_project_id);
 
+        IF p_again THEN
+            -- The first one may still be under way in the server: its locks are waited for.
+            PERFORM e.id
+            FROM agent_executions e
+            WHERE e.project_id = p_project_id AND e.id = ANY (p_execution_ids)
+                AND (e.status = 'pending' OR e.worker = p_worker)
+            ORDER BY e.id
+            FOR NO KEY UPDATE OF e;
+        END IF;
+
         WITH due AS (
-            SELECT e.id, known.max_attempts
+            SELECT e.id, known.max_attempts, e.status = 'pending' AS is_new
             FROM agent_executions e
                 JOIN unnest(p_agent_types, p_max_attempts) AS known (agent_type, max_attempts)
                     ON known.agent_type = e.agent_type
             WHERE e.project_id = p_project_id AND e.id = ANY (p_execution_ids)
-                AND e.status = 'pending' AND e.scheduled_at <= clock_timestamp()
+                AND (e.status = 'pending' AND e.scheduled_at <= clock_timestamp()
+                     OR p_again AND e.status = 'running' AND e.worker = p_worker)
             ORDER BY e.id
             FOR NO KEY UPDATE OF e SKIP LOCKED
         ), claimed AS (
             UPDATE agent_executions e
-            SET status = 'running', attempt = e.attempt + 1, worker = p_worker, started_at = now(),
+            SET status = 'running', attempt = e.attempt + due.is_new::integer, worker = p_worker,
+                started_at = CASE WHEN due.is_new THEN now() ELSE e.started_at END,
                 lease_expires_at = now() + p_lease,
                 max_attempts = coalesce(e.max_attempts, due.max_attempts)
             FROM due
             WHERE e.project_id = p_project_id AND e.id = due.id
-            RETURNING e.id, e.attempt
+            RETURNING e.id, e.attempt, due.is_new
         ), noted AS (
             INSERT INTO execution_events (project_id, execution_id, event, attempt, worker)
-            SELECT p_project_id, claimed.id, 'claimed', claimed.attempt, p_worker FROM claimed
+            SELECT p_project_id, claimed.id, 'claimed', claimed.attempt, p_worker
+            FROM claimed WHERE claimed.is_new
         )
         SELECT array_agg(claimed.id) INTO v_claimed FROM claimed;
 
@@ -293,7 +312,7 @@ def upgrade() -> None:
     END
     $function$
     """))
-    op.execute("REVOKE ALL ON FUNCTION claim_executions(uuid,uuid[],text,interval,text[],integer[]) FROM PUBLIC")
+    op.execute("REVOKE ALL ON FUNCTION claim_executions(uuid,uuid[],text,interval,text[],integer[],boolean) FROM PUBLIC")
     op.execute(dedent(r"""
     CREATE OR REPLACE FUNCTION complete_executions(p_project_id uuid, p_worker text, p_execution_ids uuid[], p_attempts integer[], p_outputs jsonb[], p_draft_owners integer[], p_draft_types text[], p_draft_contents text[], p_draft_metadata jsonb[], p_draft_readability double precision[], p_draft_grammar double precision[], p_draft_bases integer[], p_export_owners integer[], p_export_paths text[], p_export_manifests jsonb[], p_export_lifetimes interval[])
      RETURNS TABLE(execution_id uuid, accepted boolean, status text)
@@ -615,6 +634,12 @@ def upgrade() -> None:
         )
         SELECT array_agg(moved.id) INTO v_failed FROM moved;
 
+        IF cardinality(coalesce(v_failed, '{}')) < cardinality(p_execution_ids) THEN
+            v_failed := coalesce(v_failed, '{}') || find_repeats(
+                p_project_id, p_worker, p_execution_ids, p_attempts,
+                '{retry_scheduled,failed,cancelled}');
+        END IF;
+
         PERFORM reject_writes(
             p_project_id, p_worker, array_agg(r.id), array_agg(r.attempt), 'fail', NULL, NULL)
         FROM unnest(p_execution_ids, p_attempts) AS r (id, attempt)
@@ -681,6 +706,42 @@ def upgrade() -> None:
     $function$
     """))
     op.execute("REVOKE ALL ON FUNCTION find_expired(integer) FROM PUBLIC")
+    op.execute(sa.DDL(dedent(r"""
+    CREATE OR REPLACE FUNCTION find_former(p_name text, p_worker text)
+     RETURNS TABLE(project_id uuid, execution_id uuid, worker text)
+     LANGUAGE sql
+     STABLE
+     SET search_path TO 'public', 'pg_temp'
+    AS $function$
+        SELECT e.project_id, e.id, e.worker::text
+        FROM agent_executions e
+        WHERE e.status = 'running' AND e.worker <> p_worker AND starts_with(e.worker, p_name || ':')
+            AND substr(e.worker, length(p_name) + 2) ~ '^[0-9]+:stable-[0-9a-f]+$'
+        ORDER BY e.worker, e.project_id, e.id
+    $function$
+    """)))
+    op.execute("REVOKE ALL ON FUNCTION find_former(text,text) FROM PUBLIC")
+    op.execute(dedent(r"""
+    CREATE OR REPLACE FUNCTION find_repeats(p_project_id uuid, p_worker text, p_execution_ids uuid[], p_attempts integer[], p_events text[])
+     RETURNS uuid[]
+     LANGUAGE sql
+     STABLE
+     SET search_path TO 'public', 'pg_temp'
+    AS $function$
+        SELECT coalesce(array_agg(r.id), '{}')
+        FROM unnest(p_execution_ids, p_attempts) AS r (id, attempt)
+        WHERE EXISTS (
+            SELECT FROM execution_events v
+            WHERE v.project_id = p_project_id AND v.execution_id = r.id AND v.attempt = r.attempt
+                AND v.worker = p_worker AND v.event = ANY (p_events)
+        ) AND NOT EXISTS (
+            SELECT FROM execution_events v
+            WHERE v.project_id = p_project_id AND v.execution_id = r.id AND v.attempt = r.attempt
+                AND v.event = 'rescued'
+        )
+    $function$
+    """))
+    op.execute("REVOKE ALL ON FUNCTION find_repeats(uuid,text,uuid[],integer[],text[]) FROM PUBLIC")
     op.execute(dedent(r"""
     CREATE OR REPLACE FUNCTION record_progress(p_project_id uuid, p_worker text, p_execution_ids uuid[], p_attempts integer[], p_fractions double precision[], p_messages text[])
      RETURNS void
@@ -790,6 +851,12 @@ def upgrade() -> None:
         )
         SELECT array_agg(moved.id) INTO v_released FROM moved;
 
+        IF cardinality(coalesce(v_released, '{}')) < cardinality(p_execution_ids) THEN
+            v_released := coalesce(v_released, '{}') || find_repeats(
+                p_project_id, p_worker, p_execution_ids, p_attempts,
+                '{released,snoozed,cancelled}');
+        END IF;
+
         PERFORM reject_writes(
             p_project_id, p_worker, array_agg(r.id), array_agg(r.attempt), 'release', NULL, NULL)
         FROM unnest(p_execution_ids, p_attempts) AS r (id, attempt)
@@ -805,7 +872,7 @@ def upgrade() -> None:
     """))
     op.execute("REVOKE ALL ON FUNCTION release_executions(uuid,text,uuid[],integer[],timestamp with time zone[],text[]) FROM PUBLIC")
     op.execute(dedent(r"""
-    CREATE OR REPLACE FUNCTION rescue_executions(p_project_id uuid, p_execution_ids uuid[])
+    CREATE OR REPLACE FUNCTION rescue_executions(p_project_id uuid, p_execution_ids uuid[], p_ended text DEFAULT NULL::text)
      RETURNS TABLE(execution_id uuid, status text)
      LANGUAGE plpgsql
      SET search_path TO 'public', 'pg_temp'
@@ -816,13 +883,14 @@ def upgrade() -> None:
 
         RETURN QUERY
         WITH lost AS (
-            SELECT e.id, e.worker,
+            SELECT e.id, e.worker, e.worker IS NOT DISTINCT FROM p_ended AS ended,
                    CASE WHEN e.cancel_requested_at IS NOT NULL THEN 'cancelled'
                         WHEN e.failures + 1 >= e.max_attempts THEN 'failed'
                         ELSE 'pending' END AS next_status
             FROM agent_executions e
             WHERE e.project_id = p_project_id AND e.id = ANY (p_execution_ids)
-                AND e.status = 'running' AND e.lease_expires_at < clock_timestamp()
+                AND e.status = 'running'
+                AND (e.worker = p_ended OR e.lease_expires_at < clock_timestamp())
             ORDER BY e.id
             FOR NO KEY UPDATE OF e SKIP LOCKED
         ), moved AS (
@@ -833,17 +901,21 @@ def upgrade() -> None:
                 completed_at = CASE WHEN lost.next_status <> 'pending' THEN now() END,
                 error_code = 'worker_lost',
                 error_message = format(
-                    'the worker %s stopped renewing its lease during attempt %s of at most %s; '
-                    'it died, was cut off, or the agent took it down', lost.worker, e.attempt,
-                    e.max_attempts)
+                    'the worker %s %s during attempt %s of at most %s; '
+                    'it died, was cut off, or the agent took it down', lost.worker,
+                    CASE WHEN lost.ended THEN 'ended' ELSE 'stopped renewing its lease' END,
+                    e.attempt, e.max_attempts)
             FROM lost
             WHERE e.project_id = p_project_id AND e.id = lost.id
-            RETURNING e.id, e.status, e.attempt, lost.worker, e.failures, e.max_attempts
+            RETURNING e.id, e.status, e.attempt, lost.worker, lost.ended, e.failures,
+                      e.max_attempts
         ), noted AS (
             INSERT INTO execution_events (project_id, execution_id, event, attempt, worker, detail)
             SELECT p_project_id, moved.id, noted.event, moved.attempt, moved.worker,
                    jsonb_build_object('error_code', 'worker_lost', 'failures', moved.failures,
-                                      'max_attempts', moved.max_attempts)
+                                      'max_attempts', moved.max_attempts,
+                                      'reason', CASE WHEN moved.ended THEN 'its worker has ended'
+                                                     ELSE 'its lease ran out' END)
             FROM moved CROSS JOIN LATERAL (
                 SELECT 'rescued' AS event
                 UNION ALL SELECT moved.status WHERE moved.status <> 'pending'
@@ -853,7 +925,7 @@ def upgrade() -> None:
     END
     $function$
     """))
-    op.execute("REVOKE ALL ON FUNCTION rescue_executions(uuid,uuid[]) FROM PUBLIC")
+    op.execute("REVOKE ALL ON FUNCTION rescue_executions(uuid,uuid[],text) FROM PUBLIC")
     op.execute(dedent(r"""
     CREATE OR REPLACE FUNCTION retry_executions(p_project_id uuid, p_execution_ids uuid[], p_requested_by uuid)
      RETURNS TABLE(execution_id uuid, retry_of uuid, correlation_id uuid, status text, scheduled_at timestamp with time zone)
@@ -943,7 +1015,7 @@ def upgrade() -> None:
     op.execute("CREATE POLICY project_guard ON projects AS RESTRICTIVE FOR ALL TO copydesk_app, copydesk_owner USING ((id = ( SELECT (current_setting('app.project_id'::text))::uuid AS current_setting))) WITH CHECK ((id = ( SELECT (current_setting('app.project_id'::text))::uuid AS current_setting)))")
     op.execute("GRANT EXECUTE ON FUNCTION cancel_attempts(uuid,text,uuid[],integer[],text[]) TO copydesk_app")
     op.execute("GRANT EXECUTE ON FUNCTION cancel_executions(uuid,uuid[],text) TO copydesk_app")
-    op.execute("GRANT EXECUTE ON FUNCTION claim_executions(uuid,uuid[],text,interval,text[],integer[]) TO copydesk_app")
+    op.execute("GRANT EXECUTE ON FUNCTION claim_executions(uuid,uuid[],text,interval,text[],integer[],boolean) TO copydesk_app")
     op.execute("GRANT EXECUTE ON FUNCTION complete_executions(uuid,text,uuid[],integer[],jsonb[],integer[],text[],text[],jsonb[],double precision[],double precision[],integer[],integer[],text[],jsonb[],interval[]) TO copydesk_app")
     op.execute("GRANT EXECUTE ON FUNCTION create_project(text,uuid,text) TO copydesk_app")
     op.execute("GRANT EXECUTE ON FUNCTION enqueue_execution(uuid,text,jsonb,uuid,uuid,text,timestamp with time zone,integer,integer) TO copydesk_app")
@@ -953,10 +1025,12 @@ def upgrade() -> None:
     op.execute("GRANT EXECUTE ON FUNCTION fail_executions(uuid,text,uuid[],integer[],text[],text[],interval[]) TO copydesk_app")
     op.execute("GRANT EXECUTE ON FUNCTION find_due(text[],uuid,integer,integer) TO copydesk_dispatch")
     op.execute("GRANT EXECUTE ON FUNCTION find_expired(integer) TO copydesk_dispatch")
+    op.execute("GRANT EXECUTE ON FUNCTION find_former(text,text) TO copydesk_dispatch")
+    op.execute("GRANT EXECUTE ON FUNCTION find_repeats(uuid,text,uuid[],integer[],text[]) TO copydesk_app")
     op.execute("GRANT EXECUTE ON FUNCTION record_progress(uuid,text,uuid[],integer[],double precision[],text[]) TO copydesk_app")
     op.execute("GRANT EXECUTE ON FUNCTION reject_writes(uuid,text,uuid[],integer[],text,bigint[],text[]) TO copydesk_app")
     op.execute("GRANT EXECUTE ON FUNCTION release_executions(uuid,text,uuid[],integer[],timestamp with time zone[],text[]) TO copydesk_app")
-    op.execute("GRANT EXECUTE ON FUNCTION rescue_executions(uuid,uuid[]) TO copydesk_app")
+    op.execute("GRANT EXECUTE ON FUNCTION rescue_executions(uuid,uuid[],text) TO copydesk_app")
     op.execute("GRANT EXECUTE ON FUNCTION retry_executions(uuid,uuid[],uuid) TO copydesk_app")
     op.execute("GRANT INSERT, SELECT, UPDATE ON TABLE agent_executions TO copydesk_app")
     op.execute("GRANT SELECT (agent_type, attempt, cancel_requested_at, created_at, id, lease_expires_at, priority, project_id, scheduled_at, started_at, status, worker), UPDATE (lease_expires_at) ON TABLE agent_executions TO copydesk_dispatch")
@@ -991,12 +1065,14 @@ def downgrade() -> None:
     op.execute("DROP TRIGGER refuse_illegal_move ON agent_executions")
     op.execute("DROP FUNCTION touch_project()")
     op.execute("DROP FUNCTION retry_executions(uuid,uuid[],uuid)")
-    op.execute("DROP FUNCTION rescue_executions(uuid,uuid[])")
+    op.execute("DROP FUNCTION rescue_executions(uuid,uuid[],text)")
     op.execute("DROP FUNCTION release_executions(uuid,text,uuid[],integer[],timestamp with time zone[],text[])")
     op.execute("DROP FUNCTION reject_writes(uuid,text,uuid[],integer[],text,bigint[],text[])")
     op.execute("DROP FUNCTION refuse_language_change()")
     op.execute("DROP FUNCTION refuse_illegal_move()")
     op.execute("DROP FUNCTION record_progress(uuid,text,uuid[],integer[],double precision[],text[])")
+    op.execute("DROP FUNCTION find_repeats(uuid,text,uuid[],integer[],text[])")
+    op.execute("DROP FUNCTION find_former(text,text)")
     op.execute("DROP FUNCTION find_expired(integer)")
     op.execute("DROP FUNCTION find_due(text[],uuid,integer,integer)")
     op.execute("DROP FUNCTION fail_executions(uuid,text,uuid[],integer[],text[],text[],interval[])")
@@ -1006,7 +1082,7 @@ def downgrade() -> None:
     op.execute("DROP FUNCTION enqueue_execution(uuid,text,jsonb,uuid,uuid,text,timestamp with time zone,integer,integer)")
     op.execute("DROP FUNCTION create_project(text,uuid,text)")
     op.execute("DROP FUNCTION complete_executions(uuid,text,uuid[],integer[],jsonb[],integer[],text[],text[],jsonb[],double precision[],double precision[],integer[],integer[],text[],jsonb[],interval[])")
-    op.execute("DROP FUNCTION claim_executions(uuid,uuid[],text,interval,text[],integer[])")
+    op.execute("DROP FUNCTION claim_executions(uuid,uuid[],text,interval,text[],integer[],boolean)")
     op.execute("DROP FUNCTION cancel_executions(uuid,uuid[],text)")
     op.execute("DROP FUNCTION cancel_attempts(uuid,text,uuid[],integer[],text[])")
     op.drop_table('exports')

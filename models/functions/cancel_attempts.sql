@@ -1,4 +1,5 @@
 -- running -> cancelled: the attempt has stopped, because it was asked to or because it saw no point.
+-- A repeat of what went through is accepted again and changes nothing.
 CREATE FUNCTION cancel_attempts(
     p_project_id uuid,
     p_worker text,
@@ -37,6 +38,12 @@ BEGIN
         FROM moved
     )
     SELECT array_agg(moved.id) INTO v_cancelled FROM moved;
+
+    IF cardinality(coalesce(v_cancelled, '{}')) < cardinality(p_execution_ids) THEN
+        v_cancelled := coalesce(v_cancelled, '{}') || find_repeats(
+            p_project_id, p_worker, p_execution_ids, p_attempts,
+            '{cancelled}');
+    END IF;
 
     PERFORM reject_writes(
         p_project_id, p_worker, array_agg(r.id), array_agg(r.attempt), 'cancel', NULL, NULL)

@@ -1,5 +1,6 @@
 -- running -> pending again after a delay, or failed for good: the outcome of an attempt that failed.
 -- A NULL delay is final. A cancellation asked for meanwhile comes before another try.
+-- A repeat of what went through is accepted again and changes nothing.
 CREATE FUNCTION fail_executions(
     p_project_id uuid,
     p_worker text,
@@ -54,6 +55,12 @@ BEGIN
         FROM moved
     )
     SELECT array_agg(moved.id) INTO v_failed FROM moved;
+
+    IF cardinality(coalesce(v_failed, '{}')) < cardinality(p_execution_ids) THEN
+        v_failed := coalesce(v_failed, '{}') || find_repeats(
+            p_project_id, p_worker, p_execution_ids, p_attempts,
+            '{retry_scheduled,failed,cancelled}');
+    END IF;
 
     PERFORM reject_writes(
         p_project_id, p_worker, array_agg(r.id), array_agg(r.attempt), 'fail', NULL, NULL)

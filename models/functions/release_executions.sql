@@ -1,5 +1,6 @@
 -- running -> pending, no failure counted: a worker that drains gives its claims back, and an agent
 -- that answered "not before ..." is put off (a due time). A cancellation asked for is carried out.
+-- A repeat of what went through is accepted again and changes nothing.
 CREATE FUNCTION release_executions(
     p_project_id uuid,
     p_worker text,
@@ -46,6 +47,12 @@ BEGIN
         FROM moved
     )
     SELECT array_agg(moved.id) INTO v_released FROM moved;
+
+    IF cardinality(coalesce(v_released, '{}')) < cardinality(p_execution_ids) THEN
+        v_released := coalesce(v_released, '{}') || find_repeats(
+            p_project_id, p_worker, p_execution_ids, p_attempts,
+            '{released,snoozed,cancelled}');
+    END IF;
 
     PERFORM reject_writes(
         p_project_id, p_worker, array_agg(r.id), array_agg(r.attempt), 'release', NULL, NULL)

@@ -133,7 +133,12 @@ async def test_a_poison_execution_ends_failed_with_words_a_person_understands(de
     assert row["completed_at"] is not None
     assert (await desk.events(recorded.execution_id))[-2:] == ["rescued", "failed"]
     detail = json.loads((await desk.last_event(recorded.execution_id))["detail"])
-    assert detail == {"error_code": "worker_lost", "failures": 2, "max_attempts": 2}
+    assert detail == {
+        "error_code": "worker_lost",
+        "failures": 2,
+        "max_attempts": 2,
+        "reason": "its lease ran out",
+    }
     [claim] = await desk.claim(recorded.execution_id)
     assert (claim.claimed, claim.status, claim.error_code) == (False, "failed", "worker_lost")
 

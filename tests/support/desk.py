@@ -47,9 +47,11 @@ class Desk:
 
         return await until(ended, within=within, what=f"the end of {execution}")
 
-    async def finals(self, executions: Sequence[UUID]) -> list[ExecutionReport]:
-        """Wait for the end of several."""
-        return [await self.final(execution) for execution in executions]
+    async def finals(
+        self, executions: Sequence[UUID], *, within: float = 15
+    ) -> list[ExecutionReport]:
+        """Wait for the end of several, of each no longer than `within` seconds."""
+        return [await self.final(execution, within=within) for execution in executions]
 
     async def run(
         self, agent_type: str, payload: dict[str, Any] | None = None, **options: Any

@@ -172,8 +172,8 @@ async def test_a_claim_that_was_under_way_when_the_worker_stopped_is_seen_throug
         held, drain = asyncio.Event(), service._executor.drain
         too_early = []
 
-        async def slow_claim(*arguments: object) -> object:
-            claims = await claim(*arguments)  # type: ignore[arg-type]
+        async def slow_claim(*arguments: object, **options: object) -> object:
+            claims = await claim(*arguments, **options)  # type: ignore[arg-type]
             held.set()
             await answered.wait()
             return claims

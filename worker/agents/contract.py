@@ -13,16 +13,17 @@ An agent is a function or coroutine `(context, input) -> answer`, registered und
 It reads through the context, which is bound to the one project of its execution, and returns
 drafts; the worker files them as document versions in the transaction that completes the attempt.
 An agent never holds a connection and cannot name a project. A plain `def` runs in a thread and gets
-a `ThreadContext`, whose reads block that thread only.
+a `ThreadContext`, whose reads block that thread only. With `isolation="process"` either kind runs
+in a process of its own, which can be killed, under the same contract.
 """
 
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import NoneType
-from typing import Annotated, Any, Literal, Protocol, get_type_hints
+from typing import Annotated, Any, Literal, Protocol, Self, get_type_hints
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from worker.agents.answers import (
     AgentError,
@@ -82,10 +83,12 @@ class Agent:
     max_attempts: int
     backoff: Backoff = field(default_factory=Backoff)
     summary: str = ""
+    isolation: Literal["process"] | None = None
+    memory_limit: int | None = None
 
     @property
     def kind(self) -> Literal["coroutine", "thread"]:
-        """Where it runs: on the event loop, or in a thread."""
+        """Where it runs, in whichever process: on the event loop, or in a thread."""
         return "coroutine" if inspect.iscoroutinefunction(self.function) else "thread"
 
 
@@ -93,6 +96,15 @@ class _Options(BaseModel):
     agent_type: Name
     timeout: Annotated[float, Field(gt=0, le=7 * 24 * 3600, allow_inf_nan=False)]
     max_attempts: Annotated[int, Field(ge=1, le=100)]
+    isolation: Literal["process"] | None
+    # Python and copydesk need most of the least by themselves.
+    memory_limit: Annotated[int, Field(ge=128 * 1024 * 1024)] | None
+
+    @model_validator(mode="after")
+    def _process_to_limit(self) -> Self:
+        if self.memory_limit is not None and self.isolation is None:
+            raise ValueError('memory_limit needs isolation="process": a thread cannot be limited')
+        return self
 
 
 def agent(
@@ -101,6 +113,8 @@ def agent(
     timeout: float = 300,
     max_attempts: int = 3,
     backoff: Backoff | None = None,
+    isolation: Literal["process"] | None = None,
+    memory_limit: int | None = None,
 ) -> Callable[[AgentFunction], Agent]:
     """Make an `Agent` of the function below.
 
@@ -110,12 +124,21 @@ def agent(
         max_attempts: failed attempts, lost workers among them, before the execution ends
             `failed`; an enqueue may ask for fewer or more.
         backoff: the delays between failed attempts.
+        isolation: "process" runs each attempt in a process of its own, which is killed where it
+            does not heed a stop; for code that may crash, block or never return.
+        memory_limit: bytes of address space that process may have, 128 MiB or more.
 
     Raises:
         pydantic.ValidationError: an option breaks its rule.
         TypeError: the function has no second parameter annotated with a Pydantic model.
     """
-    options = _Options(agent_type=agent_type, timeout=timeout, max_attempts=max_attempts)
+    options = _Options(
+        agent_type=agent_type,
+        timeout=timeout,
+        max_attempts=max_attempts,
+        isolation=isolation,
+        memory_limit=memory_limit,
+    )
 
     def register(function: AgentFunction) -> Agent:
         return Agent(
@@ -126,6 +149,8 @@ def agent(
             max_attempts=options.max_attempts,
             backoff=backoff or Backoff(),
             summary=(inspect.getdoc(function) or "").split("\n", 1)[0],
+            isolation=options.isolation,
+            memory_limit=options.memory_limit,
         )
 
     return register

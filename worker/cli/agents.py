@@ -22,7 +22,7 @@ def list_agents(
             data=[
                 {
                     "agent_type": agent.agent_type,
-                    "runs_as": agent.kind,
+                    "runs_as": agent.isolation or agent.kind,
                     "timeout_seconds": agent.timeout,
                     "max_attempts": agent.max_attempts,
                     "summary": agent.summary,
@@ -35,7 +35,7 @@ def list_agents(
     rows = [
         (
             agent.agent_type,
-            agent.kind,
+            agent.isolation or agent.kind,
             f"{agent.timeout:g} s",
             str(agent.max_attempts),
             ", ".join(agent.input_model.model_fields),

@@ -1,6 +1,7 @@
 """The ledger: every change of an execution's state, as one call of one SQL function."""
 
 from worker.ledger.dispatch import Dispatch, Found, Held
+from worker.ledger.life import Life
 from worker.ledger.moves import Ledger
 from worker.ledger.pool import MovePool
 from worker.ledger.records import (
@@ -23,6 +24,7 @@ __all__ = [
     "Found",
     "Held",
     "Ledger",
+    "Life",
     "MovePool",
     "Progress",
     "Release",

@@ -29,8 +29,17 @@ class Found:
     execution_id: UUID
 
 
+@dataclass(frozen=True, slots=True)
+class Former:
+    """An execution that another life of a stable name holds, and that life's worker id."""
+
+    project_id: UUID
+    execution_id: UUID
+    worker: str
+
+
 class Dispatch:
-    """The dispatch role's three statements."""
+    """The dispatch role's four statements."""
 
     def __init__(self, pool: MovePool) -> None:
         self._pool = pool
@@ -70,3 +79,8 @@ class Dispatch:
         """Return up to `limit` executions whose lease has run out, oldest first."""
         rows = await self._pool.call("SELECT * FROM find_expired($1)", limit)
         return [Found(row["project_id"], row["execution_id"]) for row in rows]
+
+    async def find_former(self, name: str, worker: str) -> list[Former]:
+        """Return what other lives of a stable name hold than `worker`, which asks."""
+        rows = await self._pool.call("SELECT * FROM find_former($1, $2)", name, worker)
+        return [Former(row["project_id"], row["execution_id"], row["worker"]) for row in rows]

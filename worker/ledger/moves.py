@@ -81,16 +81,22 @@ class Ledger:
         execution_ids: Sequence[UUID],
         lease: timedelta,
         agents: Mapping[str, int],
+        *,
+        again: bool = False,
     ) -> list[Claim]:
-        """Claim what is due of `execution_ids` for `agents` (agent_type -> its max_attempts)."""
+        """Claim what is due of `execution_ids` for `agents` (agent_type -> its max_attempts).
+
+        `again` repeats a claim whose answer was lost: what it opened is answered as claimed.
+        """
         rows = await self._pool.call(
-            "SELECT * FROM claim_executions($1, $2, $3, $4, $5, $6)",
+            "SELECT * FROM claim_executions($1, $2, $3, $4, $5, $6, $7)",
             project_id,
             list(execution_ids),
             self._worker,
             lease,
             list(agents),
             list(agents.values()),
+            again,
         )
         return [_claim(project_id, row) for row in rows]
 
@@ -123,10 +129,15 @@ class Ledger:
             raise NotFoundError("execution_id: the project has no such execution")
         return str(rows[0]["status"])
 
-    async def rescue(self, project_id: UUID, execution_ids: Sequence[UUID]) -> dict[UUID, str]:
-        """Make abandoned executions claimable again; return the new status of those moved."""
+    async def rescue(
+        self, project_id: UUID, execution_ids: Sequence[UUID], *, ended: str | None = None
+    ) -> dict[UUID, str]:
+        """Make abandoned executions claimable again; return the new status of those moved.
+
+        Abandoned is what has an expired lease, or belongs to the worker `ended`, which is over.
+        """
         rows = await self._pool.call(
-            "SELECT * FROM rescue_executions($1, $2)", project_id, list(execution_ids)
+            "SELECT * FROM rescue_executions($1, $2, $3)", project_id, list(execution_ids), ended
         )
         return {row["execution_id"]: row["status"] for row in rows}
 

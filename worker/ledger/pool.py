@@ -14,6 +14,13 @@ from worker.ledger.faults import FAULTS, translate
 
 Check = Callable[[list[Any]], None]
 
+_SPOILT = (
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.ReadOnlySQLTransactionError,
+    OSError,
+)
+
 
 async def _leave_as_is(connection: asyncpg.Connection) -> None:
     """Do nothing where asyncpg would reset the session."""
@@ -71,8 +78,9 @@ class MovePool:
             async with asyncio.timeout(self._timeout), pool.acquire() as connection:
                 try:
                     return await _fetch(connection, statement, arguments, check)
-                except (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
-                    # Cut in the middle of something: nobody must be handed it again.
+                except _SPOILT:
+                    # Cut in the middle of something, or to a server that cannot write: nobody must
+                    # be handed it again, and a new one may reach the primary.
                     connection.terminate()
                     raise
         except FAULTS as error:
