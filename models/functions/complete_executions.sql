@@ -25,17 +25,18 @@ SET search_path = public, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    v_mine uuid[];
-    v_done uuid[];
+    -- Places in the arrays, not ids: one call may carry a late attempt beside its successor.
+    v_mine bigint[];
+    v_done bigint[];
 BEGIN
     PERFORM enter_project(p_project_id);
 
     -- Rows are locked in the order of their ids, by every move: no two can wait for each other.
-    SELECT array_agg(own.id) INTO v_mine
+    SELECT array_agg(own.place) INTO v_mine
     FROM (
-        SELECT e.id
+        SELECT r.place
         FROM agent_executions e
-            JOIN unnest(p_execution_ids, p_attempts) AS r (id, attempt)
+            JOIN unnest(p_execution_ids, p_attempts) WITH ORDINALITY AS r (id, attempt, place)
                 ON r.id = e.id AND r.attempt = e.attempt
         WHERE e.project_id = p_project_id AND e.id = ANY (p_execution_ids)
             AND e.status = 'running' AND e.worker = p_worker
@@ -66,7 +67,7 @@ BEGIN
                 SELECT max(v.version) AS version FROM document_versions v
                 WHERE v.project_id = p_project_id AND v.document_type = d.type
             ) latest
-        WHERE e.id = ANY (v_mine);
+        WHERE d.owner = ANY (v_mine);
     END IF;
 
     IF cardinality(p_export_owners) > 0 THEN
@@ -76,23 +77,23 @@ BEGIN
                p_execution_ids[x.owner], p_attempts[x.owner]
         FROM unnest(p_export_owners, p_export_paths, p_export_manifests, p_export_lifetimes)
             AS x (owner, path, manifest, lifetime)
-        WHERE p_execution_ids[x.owner] = ANY (v_mine);
+        WHERE x.owner = ANY (v_mine);
     END IF;
 
     WITH completed AS (
         UPDATE agent_executions e
         SET status = 'completed', output_data = r.output, completed_at = now(),
             lease_expires_at = NULL, error_code = NULL, error_message = NULL
-        FROM unnest(p_execution_ids, p_outputs) AS r (id, output)
-        WHERE e.project_id = p_project_id AND e.id = r.id AND e.id = ANY (v_mine)
+        FROM unnest(p_execution_ids, p_outputs) WITH ORDINALITY AS r (id, output, place)
+        WHERE e.project_id = p_project_id AND e.id = r.id AND r.place = ANY (v_mine)
         RETURNING e.id, e.attempt
     )
     INSERT INTO execution_events (project_id, execution_id, event, attempt, worker)
     SELECT p_project_id, completed.id, 'completed', completed.attempt, p_worker FROM completed;
 
-    SELECT array_agg(e.id) INTO v_done
+    SELECT array_agg(r.place) INTO v_done
     FROM agent_executions e
-        JOIN unnest(p_execution_ids, p_attempts) AS r (id, attempt)
+        JOIN unnest(p_execution_ids, p_attempts) WITH ORDINALITY AS r (id, attempt, place)
             ON r.id = e.id AND r.attempt = e.attempt
     WHERE e.project_id = p_project_id AND e.id = ANY (p_execution_ids)
         AND e.status = 'completed' AND e.worker = p_worker;
@@ -111,13 +112,14 @@ BEGIN
             )), 'UTF8') AS bytes
         FROM unnest(p_execution_ids, p_attempts, p_outputs) WITH ORDINALITY
             AS r (id, attempt, output, owner)
-        WHERE r.id <> ALL (coalesce(v_done, '{}'))
+        WHERE r.owner <> ALL (coalesce(v_done, '{}'))
     ) thrown
     HAVING count(*) > 0;
 
     RETURN QUERY
-    SELECT r.id, coalesce(r.id = ANY (v_done), false), e.status::text
-    FROM unnest(p_execution_ids) AS r (id)
-        LEFT JOIN agent_executions e ON e.project_id = p_project_id AND e.id = r.id;
+    SELECT r.id, coalesce(r.place = ANY (v_done), false), e.status::text
+    FROM unnest(p_execution_ids) WITH ORDINALITY AS r (id, place)
+        LEFT JOIN agent_executions e ON e.project_id = p_project_id AND e.id = r.id
+    ORDER BY r.place;
 END
 $$;
