@@ -41,6 +41,7 @@ from worker.sweep import Sweep
 from worker.watchdog import Watchdog
 
 _DISPATCH_CONNECTIONS = 2
+_SHORTEST_ANSWER = 1.0
 _END_WITHIN = 2.0
 
 
@@ -71,7 +72,7 @@ async def assembled(settings: Settings, *, burst: bool = False) -> AsyncIterator
                 secret(settings.dispatch_url),
                 size=_DISPATCH_CONNECTIONS,
                 # A heartbeat on a dead link must fail while there is time for another.
-                timeout=settings.lease / 3,
+                timeout=max(settings.lease / 3, _SHORTEST_ANSWER),
                 name=f"copydesk {worker}",
             )
         )

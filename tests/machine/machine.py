@@ -252,12 +252,13 @@ class Lives(Driver):
     def complete_together(self, several: list[Held], drafts: list[str]) -> None:
         """Attempts of a worker that end at the same moment share a call."""
         first = several[0]
-        together = {
-            held.life.id: held
-            for held in several
+        # An execution may be there twice, as a late attempt and as its successor.
+        together = [
+            held
+            for held in dict.fromkeys(several)
             if (held.worker, held.life.project) == (first.worker, first.life.project)
-        }
-        self.complete_all(list(together.values()), drafts, 0)
+        ]
+        self.complete_all(together, drafts, 0)
 
     @_when(_held)
     @rule(held=_one(_held), worker=st.sampled_from(WORKERS))

@@ -54,11 +54,11 @@ async def test_the_lease_is_renewed_for_as_long_as_the_agent_runs(
     settings: Settings, desk: Desk
 ) -> None:
     """One attempt may take much longer than the lease."""
-    short = settings.model_copy(update={"lease": 0.6, "heartbeat": 0.2, "sweep": 0.1})
+    short = settings.model_copy(update={"lease": 1.5, "heartbeat": 0.1, "sweep": 0.1})
     async with running_worker(short) as service:
         execution = await desk.enqueue("gated", desk.gate())
         await desk.begun()
-        await renewed(desk, execution, times=6)
+        await renewed(desk, execution, times=20)
         desk.open_gate()
         report = await desk.final(execution)
         assert service._sweep.rescued == 0
