@@ -80,6 +80,15 @@ def dedicated_connection(redis: ArqRedis) -> AbstractConnection:
     return pool.connection_class(**options)
 
 
+async def drop_idle_connections(redis: ArqRedis) -> None:
+    """Close the connections of the pool that nobody uses; the next ones lead to who is there now.
+
+    The pool's own `disconnect` lets others run in between, who may just have taken one of them.
+    """
+    for connection in list(redis.connection_pool._available_connections):  # noqa: SLF001
+        await connection.disconnect(nowait=True)
+
+
 def _retry() -> Retry:
     backoff = ExponentialWithJitterBackoff(cap=0.5, base=0.05)
     return Retry(backoff, _TRIES_AGAIN, supported_errors=(RedisConnectionError,))

@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 
 from worker.queue.cancellation import check_cancelled
 from worker.queue.claims import Batch, Claimed, describe_id, open_all
+from worker.queue.connection import drop_idle_connections
 from worker.queue.envelope import FUNCTION
 from worker.queue.messages import Delivery, Ending, Handler
 from worker.queue.moves import QueueMoves, Result
@@ -205,7 +206,7 @@ class QueueWorker(Worker):
         pause = self._taking.failed(error)
         with suppress(RedisError, OSError):
             # After a failover the idle connections still lead to the old primary.
-            await self.pool.connection_pool.disconnect(inuse_connections=False)
+            await drop_idle_connections(self.pool)
         with suppress(TimeoutError):
             async with asyncio.timeout(pause):
                 await self._quieted.wait()
