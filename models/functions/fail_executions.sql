@@ -15,18 +15,19 @@ SET search_path = public, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    v_failed uuid[];
+    -- Places in the arrays, not ids: one call may carry a late attempt beside its successor.
+    v_failed bigint[];
 BEGIN
     PERFORM enter_project(p_project_id);
 
     WITH mine AS (
-        SELECT e.id, r.code, r.message, r.delay,
+        SELECT e.id, r.place, r.code, r.message, r.delay,
                CASE WHEN r.delay IS NULL OR e.failures + 1 >= e.max_attempts THEN 'failed'
                     WHEN e.cancel_requested_at IS NOT NULL THEN 'cancelled'
                     ELSE 'pending' END AS next_status
         FROM agent_executions e
             JOIN unnest(p_execution_ids, p_attempts, p_error_codes, p_error_messages, p_delays)
-                AS r (id, attempt, code, message, delay)
+                WITH ORDINALITY AS r (id, attempt, code, message, delay, place)
                 ON r.id = e.id AND r.attempt = e.attempt
         WHERE e.project_id = p_project_id AND e.id = ANY (p_execution_ids)
             AND e.status = 'running' AND e.worker = p_worker
@@ -42,7 +43,7 @@ BEGIN
         FROM mine
         WHERE e.project_id = p_project_id AND e.id = mine.id
         RETURNING e.id, e.attempt, e.status, e.error_code, e.failures, e.max_attempts,
-                  e.scheduled_at
+                  e.scheduled_at, mine.place
     ), noted AS (
         INSERT INTO execution_events (project_id, execution_id, event, attempt, worker, detail)
         SELECT p_project_id, moved.id,
@@ -54,7 +55,7 @@ BEGIN
                    'retry_at', CASE WHEN moved.status = 'pending' THEN moved.scheduled_at END))
         FROM moved
     )
-    SELECT array_agg(moved.id) INTO v_failed FROM moved;
+    SELECT array_agg(moved.place) INTO v_failed FROM moved;
 
     IF cardinality(coalesce(v_failed, '{}')) < cardinality(p_execution_ids) THEN
         v_failed := coalesce(v_failed, '{}') || find_repeats(
@@ -64,13 +65,14 @@ BEGIN
 
     PERFORM reject_writes(
         p_project_id, p_worker, array_agg(r.id), array_agg(r.attempt), 'fail', NULL, NULL)
-    FROM unnest(p_execution_ids, p_attempts) AS r (id, attempt)
-    WHERE r.id <> ALL (coalesce(v_failed, '{}'))
+    FROM unnest(p_execution_ids, p_attempts) WITH ORDINALITY AS r (id, attempt, place)
+    WHERE r.place <> ALL (coalesce(v_failed, '{}'))
     HAVING count(*) > 0;
 
     RETURN QUERY
-    SELECT r.id, coalesce(r.id = ANY (v_failed), false), e.status::text, e.scheduled_at
-    FROM unnest(p_execution_ids) AS r (id)
-        LEFT JOIN agent_executions e ON e.project_id = p_project_id AND e.id = r.id;
+    SELECT r.id, coalesce(r.place = ANY (v_failed), false), e.status::text, e.scheduled_at
+    FROM unnest(p_execution_ids) WITH ORDINALITY AS r (id, place)
+        LEFT JOIN agent_executions e ON e.project_id = p_project_id AND e.id = r.id
+    ORDER BY r.place;
 END
 $$;

@@ -14,15 +14,16 @@ SET search_path = public, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    v_released uuid[];
+    -- Places in the arrays, not ids: one call may carry a late attempt beside its successor.
+    v_released bigint[];
 BEGIN
     PERFORM enter_project(p_project_id);
 
     WITH mine AS (
-        SELECT e.id, r.due_at, r.reason, e.cancel_requested_at IS NOT NULL AS cancelled
+        SELECT e.id, r.place, r.due_at, r.reason, e.cancel_requested_at IS NOT NULL AS cancelled
         FROM agent_executions e
             JOIN unnest(p_execution_ids, p_attempts, p_due_at, p_reasons)
-                AS r (id, attempt, due_at, reason)
+                WITH ORDINALITY AS r (id, attempt, due_at, reason, place)
                 ON r.id = e.id AND r.attempt = e.attempt
         WHERE e.project_id = p_project_id AND e.id = ANY (p_execution_ids)
             AND e.status = 'running' AND e.worker = p_worker
@@ -35,7 +36,7 @@ BEGIN
             lease_expires_at = NULL, scheduled_at = coalesce(mine.due_at, now())
         FROM mine
         WHERE e.project_id = p_project_id AND e.id = mine.id
-        RETURNING e.id, e.attempt, e.status, mine.due_at, mine.reason
+        RETURNING e.id, e.attempt, e.status, mine.due_at, mine.reason, mine.place
     ), noted AS (
         INSERT INTO execution_events (project_id, execution_id, event, attempt, worker, detail)
         SELECT p_project_id, moved.id,
@@ -46,7 +47,7 @@ BEGIN
                    'reason', moved.reason, 'until', moved.due_at))
         FROM moved
     )
-    SELECT array_agg(moved.id) INTO v_released FROM moved;
+    SELECT array_agg(moved.place) INTO v_released FROM moved;
 
     IF cardinality(coalesce(v_released, '{}')) < cardinality(p_execution_ids) THEN
         v_released := coalesce(v_released, '{}') || find_repeats(
@@ -56,13 +57,14 @@ BEGIN
 
     PERFORM reject_writes(
         p_project_id, p_worker, array_agg(r.id), array_agg(r.attempt), 'release', NULL, NULL)
-    FROM unnest(p_execution_ids, p_attempts) AS r (id, attempt)
-    WHERE r.id <> ALL (coalesce(v_released, '{}'))
+    FROM unnest(p_execution_ids, p_attempts) WITH ORDINALITY AS r (id, attempt, place)
+    WHERE r.place <> ALL (coalesce(v_released, '{}'))
     HAVING count(*) > 0;
 
     RETURN QUERY
-    SELECT r.id, coalesce(r.id = ANY (v_released), false), e.status::text, e.scheduled_at
-    FROM unnest(p_execution_ids) AS r (id)
-        LEFT JOIN agent_executions e ON e.project_id = p_project_id AND e.id = r.id;
+    SELECT r.id, coalesce(r.place = ANY (v_released), false), e.status::text, e.scheduled_at
+    FROM unnest(p_execution_ids) WITH ORDINALITY AS r (id, place)
+        LEFT JOIN agent_executions e ON e.project_id = p_project_id AND e.id = r.id
+    ORDER BY r.place;
 END
 $$;

@@ -5,7 +5,6 @@ the database wrote nothing but the event that says so. Moves of one project that
 share a call, so that a hundred attempts ending at once cost a few transactions.
 """
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -194,7 +193,7 @@ class Ledger:
             [file.manifest for _, file in exports],
             [file.lifetime for _, file in exports],
         )
-        return _in_order([item.execution_id for item in items], rows)
+        return [Ended(**row) for row in rows]
 
     async def _fail(self, project_id: UUID, items: Sequence[Failure]) -> list[Ended]:
         rows = await self._pool.call(
@@ -207,7 +206,7 @@ class Ledger:
             [item.error_message for item in items],
             [item.delay for item in items],
         )
-        return _in_order([item.execution_id for item in items], rows)
+        return [Ended(**row) for row in rows]
 
     async def _release(self, project_id: UUID, items: Sequence[Release]) -> list[Ended]:
         rows = await self._pool.call(
@@ -219,7 +218,7 @@ class Ledger:
             [item.due_at for item in items],
             [item.reason for item in items],
         )
-        return _in_order([item.execution_id for item in items], rows)
+        return [Ended(**row) for row in rows]
 
     async def _cancel_attempts(
         self, project_id: UUID, items: Sequence[Cancellation]
@@ -232,7 +231,7 @@ class Ledger:
             [item.attempt for item in items],
             [item.reason for item in items],
         )
-        return _in_order([item.execution_id for item in items], rows)
+        return [Ended(**row) for row in rows]
 
 
 def checked_input(request: EnqueueRequest, limit: int) -> str:
@@ -288,10 +287,3 @@ def _claim(project_id: UUID, row: Mapping[str, Any]) -> Claim:
         output=decode(fields.pop("output_data")),
         **fields,
     )
-
-
-def _in_order(execution_ids: Sequence[UUID], rows: Sequence[Mapping[str, Any]]) -> list[Ended]:
-    answers: dict[UUID, list[Ended]] = defaultdict(list)
-    for row in rows:
-        answers[row["execution_id"]].append(Ended(**row))
-    return [answers[execution_id].pop(0) for execution_id in execution_ids]
