@@ -76,7 +76,14 @@ class Recorder:
     ) -> Ended | None:
         output, drafts = self._checked(outcome)
         files: list[ExportRow] = []
-        unwanted = True
+        tries = 0
+        refused = False
+
+        async def complete() -> Ended:
+            nonlocal tries
+            tries += 1
+            return await self._ledger.complete(claim.project_id, completion)
+
         try:
             for place, file in enumerate(outcome.exports):
                 name = f"{claim.execution_id}-{claim.attempt}-{place}{file.suffix}"
@@ -84,19 +91,17 @@ class Recorder:
                 manifest = self._json("exports.manifest", file.manifest)
                 files.append(ExportRow(path, manifest, file.lifetime))
             completion = Completion(claim.execution_id, claim.attempt, output, drafts, tuple(files))
-            # From here on a row may name the files, even where no answer tells so.
-            unwanted = False
-            ended = await self._until_answered(
-                lambda: self._ledger.complete(claim.project_id, completion), lost
-            )
-            unwanted = ended is not None and not ended.accepted
+            ended = await self._until_answered(complete, lost)
+            refused = ended is not None and not ended.accepted
         except CopydeskError:
-            unwanted = True
+            # What a repeat is told says nothing of the tries before it, whose answers were lost.
+            refused = tries == 1
             raise
         else:
             return ended
         finally:
-            if unwanted:
+            # Else a row names the files, or may name them.
+            if refused or tries == 0:
                 for file_row in files:
                     await self._exports.discard(file_row.file_path)
 
