@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, ExceptionContext, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
 
@@ -42,6 +42,7 @@ class Database:
             pool_pre_ping=True,
             hide_parameters=True,
         )
+        event.listen(self._engine.sync_engine, "handle_error", _give_up_read_only)
 
     @property
     def sync_engine(self) -> Engine:
@@ -100,6 +101,12 @@ class Database:
     async def close(self) -> None:
         """Close every connection."""
         await self._engine.dispose()
+
+
+def _give_up_read_only(context: ExceptionContext) -> None:
+    """Count a session to a server that cannot write as lost: a new one may reach the primary."""
+    cause = context.original_exception.__cause__
+    context.is_disconnect |= isinstance(cause, asyncpg.ReadOnlySQLTransactionError)
 
 
 def _translated(error: DBAPIError) -> CopydeskError:

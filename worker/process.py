@@ -24,7 +24,7 @@ from worker.executor import THREAD_PREFIX, Attempt, Executor
 from worker.exports import ExportStore
 from worker.heartbeat import Heartbeat
 from worker.isolation import AgentProcesses
-from worker.ledger import Dispatch, Ended, Ledger, Life, MovePool
+from worker.ledger import Dispatch, Ended, Ledger, Life, MovePool, session_name
 from worker.logs import configure_logging
 from worker.migrate import head_revision
 from worker.preflight import check_database, check_redis
@@ -65,7 +65,7 @@ async def assembled(settings: Settings, *, burst: bool = False) -> AsyncIterator
     async with AsyncExitStack() as stack:
         url = secret(settings.database_url)
         moves = await stack.enter_async_context(
-            MovePool(url, size=settings.pool_size, name=f"copydesk {worker}")
+            MovePool(url, size=settings.pool_size, name=session_name(worker))
         )
         control = await stack.enter_async_context(
             MovePool(
@@ -73,7 +73,7 @@ async def assembled(settings: Settings, *, burst: bool = False) -> AsyncIterator
                 size=_DISPATCH_CONNECTIONS,
                 # A heartbeat on a dead link must fail while there is time for another.
                 timeout=max(settings.lease / 3, _SHORTEST_ANSWER),
-                name=f"copydesk {worker}",
+                name=session_name(worker),
             )
         )
         await check_database(moves, control, revision=head_revision())

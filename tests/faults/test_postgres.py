@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from structlog.testing import capture_logs
@@ -205,6 +206,25 @@ async def test_sessions_that_were_opened_read_only_are_not_kept(
 
         await until(accepted, within=10)
         await all_ended(desk, ["later"])
+
+
+async def test_a_clients_session_that_was_opened_read_only_is_not_kept(
+    client: Client, database: DatabaseUrls, user: UUID
+) -> None:
+    """F36: whoever creates a project is told to try again, and then reaches who can write."""
+    async with database.oracle() as judge:
+        await judge.execute(
+            f"ALTER DATABASE {database.name} SET default_transaction_read_only = on"
+        )
+        with pytest.raises(DatabaseUnavailableError) as told:
+            await client.create_project(name="Early", created_by=user)
+        assert told.value.retryable
+        await judge.execute("SET default_transaction_read_only = off")
+        await judge.execute(f"ALTER DATABASE {database.name} RESET default_transaction_read_only")
+
+    later = await client.create_project(name="Later", created_by=user)
+    assert [row["name"] for row in await database.ask("SELECT name FROM projects")] == ["Later"]
+    assert await client.documents(later) == []
 
 
 async def test_without_a_connection_to_spare_callers_are_told_and_work_goes_on(

@@ -10,7 +10,7 @@ import pytest
 from tests.ledger.desk import Desk
 from tests.support.waiting import until
 from worker.errors import DatabaseUnavailableError
-from worker.ledger import Life
+from worker.ledger import Life, MovePool, session_name
 
 BEFORE, NOW = "desk-0:1:stable-0a0b0c0d", "desk-0:2:stable-00ff00ff"
 
@@ -89,6 +89,35 @@ async def test_what_a_life_held_that_has_ended_is_given_back(
 
     assert (await desk.row(claim.execution_id))["status"] == "pending"
     assert await _alone(desk)
+
+
+async def test_a_life_that_lost_its_lock_and_still_has_a_session_is_left_alone(
+    desk: Desk, before: Life, now: Life
+) -> None:
+    """The lock's link broke and is not back, but the worker's other links tell that it lives."""
+    claim = await desk.running(BEFORE)
+    async with MovePool(desk.database.dispatch, size=1, name=session_name(BEFORE)) as others:
+        await others.call("SELECT 1")
+        await before.end()
+        await until(lambda: _alone(desk))
+
+        assert await now.recover() == 0
+
+    assert (await desk.row(claim.execution_id))["worker"] == BEFORE
+    assert await _alone(desk)
+
+
+async def test_a_session_of_a_worker_with_a_long_name_still_tells_whose_it_is(desk: Desk) -> None:
+    """PostgreSQL cuts an application_name after 63 bytes; two lives of one name stay apart."""
+    name = "n" * 150
+    async with MovePool(
+        desk.database.dispatch, size=1, name=session_name(f"{name}:1:stable-0a0b0c0d")
+    ) as pool:
+        [shown] = await pool.call(
+            "SELECT application_name AS name FROM pg_stat_activity WHERE pid = pg_backend_pid()"
+        )
+    assert shown["name"].startswith("copydesk 1:stable-0a0b0c0d nnn")
+    assert len(shown["name"]) == 63
 
 
 async def _alone(desk: Desk) -> bool:

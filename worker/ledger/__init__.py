@@ -1,7 +1,7 @@
 """The ledger: every change of an execution's state, as one call of one SQL function."""
 
 from worker.ledger.dispatch import Dispatch, Found, Held
-from worker.ledger.life import Life
+from worker.ledger.life import Life, session_name
 from worker.ledger.moves import Ledger
 from worker.ledger.pool import MovePool
 from worker.ledger.records import (
@@ -28,4 +28,5 @@ __all__ = [
     "MovePool",
     "Progress",
     "Release",
+    "session_name",
 ]

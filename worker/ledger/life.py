@@ -2,9 +2,10 @@
 
 Every life holds a lock of its own in PostgreSQL, an advisory one on a connection of its own, from
 before its first claim until after its last outcome. The server lets go of it when the connection
-ends, so a lock that can be had is the proof that its life is over; then its executions are given
-back at once, and not when their leases run out. A life that is frozen, or that the server cannot
-know to be gone, keeps its lock: its executions wait for their leases, like anybody's.
+ends. A lock that can be had, and still can a moment later, of a life that has no other session
+either, is the proof that it is over; then its executions are given back at once, and not when their
+leases run out. A life that is frozen, or that the server cannot know to be gone, keeps its lock:
+its executions wait for their leases, like anybody's.
 """
 
 import asyncio
@@ -24,9 +25,20 @@ _BATCH = 200
 _ANSWER_WITHIN = 5.0
 _AGAIN_AFTER = 0.1
 
-# A living worker whose connection broke has its lock back within this time; seconds.
+# A living worker whose connection broke has its lock back within this time; seconds. A server that
+# has just started has cut everybody's connections at once, and they come back by and by.
 _SURE_AFTER = 0.3
+_SURE_AFTER_START = 5.0
 
+_PATIENCE = """
+    SELECT greatest($1, $2 - extract(epoch FROM clock_timestamp() - pg_postmaster_start_time()))
+"""
+_HAS_SESSIONS = """
+    SELECT EXISTS (
+        SELECT FROM pg_stat_activity
+        WHERE datname = current_database() AND usename = current_user
+            AND starts_with(application_name, $1 || ' '))
+"""
 _LOCK = "SELECT pg_try_advisory_lock(hashtextextended('copydesk life ' || $1, 0))"
 _UNLOCK = "SELECT pg_advisory_unlock(hashtextextended('copydesk life ' || $1, 0))"
 
@@ -36,6 +48,18 @@ _KEEPALIVES = {
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
 }
+
+
+def session_name(worker: str) -> str:
+    """Return the application_name of a worker's sessions; PostgreSQL keeps 63 bytes of it.
+
+    What tells one life from the others stands first, however long the worker's name is.
+    """
+    return f"copydesk {_mark(worker)} {worker.rsplit(':', 2)[0]}"
+
+
+def _mark(worker: str) -> str:
+    return ":".join(worker.rsplit(":", 2)[1:])
 
 
 class Life:
@@ -132,11 +156,14 @@ class Life:
         return moved
 
     async def _is_over(self, life: str) -> bool:
-        """Whether a life's lock can be had, and still can a moment later; it is held then."""
+        """Whether a life is provably over; its lock is held then."""
         if not await self._try(life):
             return False
         await self._held().execute(_UNLOCK, life)
-        await asyncio.sleep(_SURE_AFTER)
+        patience = await self._held().fetchval(_PATIENCE, _SURE_AFTER, _SURE_AFTER_START)
+        await asyncio.sleep(float(patience))
+        if await self._held().fetchval(_HAS_SESSIONS, f"copydesk {_mark(life)}"):
+            return False
         return await self._try(life)
 
     async def _try(self, life: str) -> bool:
@@ -154,7 +181,10 @@ class Life:
             self._url,
             timeout=_ANSWER_WITHIN,
             command_timeout=_ANSWER_WITHIN,
-            server_settings={"application_name": f"copydesk life {self._worker}", **_KEEPALIVES},
+            server_settings={
+                "application_name": f"copydesk life {_mark(self._worker)}",
+                **_KEEPALIVES,
+            },
         )
         self._connection.add_termination_listener(lambda _connection: broken.set())
         if not await self._try(self._worker):
