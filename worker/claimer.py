@@ -24,6 +24,7 @@ from worker.errors import CopydeskError
 from worker.executor import Executor
 from worker.ledger import Claim, Ledger
 from worker.outages import OutageLog
+from worker.telemetry import Source, Telemetry
 
 Answers = dict[UUID, Claim | None]
 
@@ -33,9 +34,12 @@ _AGAIN = Backoff(first=timedelta(milliseconds=50), factor=2, cap=timedelta(secon
 class Claimer:
     """Claims executions for the executor's agents and starts them."""
 
-    def __init__(self, ledger: Ledger, executor: Executor, *, lease: timedelta) -> None:
+    def __init__(
+        self, ledger: Ledger, executor: Executor, telemetry: Telemetry, *, lease: timedelta
+    ) -> None:
         self._ledger = ledger
         self._executor = executor
+        self._telemetry = telemetry
         self._lease = lease
         self._open = True
         self._quiet = asyncio.Event()
@@ -78,8 +82,12 @@ class Claimer:
         while self._under_way:
             await asyncio.wait(set(self._under_way))
 
-    async def claim(self, project_id: UUID, execution_ids: Sequence[UUID]) -> Answers:
+    async def claim(
+        self, project_id: UUID, execution_ids: Sequence[UUID], source: Source
+    ) -> Answers:
         """Claim what is due of these, as far as slots are free, and start it.
+
+        `source` is what told of them.
 
         Returns an answer for every execution that was asked for, None where the project has no
         such. Those left out were not asked for: they run here already, no slot was free, or
@@ -93,22 +101,22 @@ class Claimer:
         ]
         answers: Answers = {}
         if wanted := free[: self.free]:
-            answers |= await asyncio.shield(self._begin(project_id, wanted))
+            answers |= await asyncio.shield(self._begin(project_id, wanted, source))
         for id_, task in asked.items():
             if task is not None:
                 answer = await asyncio.shield(task)
                 answers |= {id_: answer[id_]} if id_ in answer else {}
         return answers
 
-    def _begin(self, project_id: UUID, wanted: list[UUID]) -> asyncio.Task[Answers]:
+    def _begin(self, project_id: UUID, wanted: list[UUID], source: Source) -> asyncio.Task[Answers]:
         self._executor.reserve(len(wanted))
-        task = asyncio.create_task(self._claim(project_id, wanted))
+        task = asyncio.create_task(self._claim(project_id, wanted, source))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
         self._asked |= dict.fromkeys(((project_id, id_) for id_ in wanted), task)
         return task
 
-    async def _claim(self, project_id: UUID, wanted: list[UUID]) -> Answers:
+    async def _claim(self, project_id: UUID, wanted: list[UUID], source: Source) -> Answers:
         try:
             claims = await self._until_answered(project_id, wanted)
         except CopydeskError as error:
@@ -121,6 +129,7 @@ class Claimer:
         self._outage.over()
         for claim in claims:
             if claim.claimed:
+                self._telemetry.claimed[source] += 1
                 self._executor.start(claim)
         return {**dict.fromkeys(wanted), **{claim.execution_id: claim for claim in claims}}
 

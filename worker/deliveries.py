@@ -106,7 +106,7 @@ class Deliveries:
         return recorded.project_id, recorded.execution_id
 
     async def _claim(self, project_id: UUID, execution_ids: list[UUID]) -> None:
-        answers = await self._claimer.claim(project_id, execution_ids)
+        answers = await self._claimer.claim(project_id, execution_ids, "hint")
         for execution_id in execution_ids:
             if execution_id not in answers:
                 # Where it runs here, its end is this message's end too. Else there was no slot, or

@@ -24,6 +24,7 @@ from worker.ledger import Claim, Ended
 from worker.logs import execution_log
 from worker.progress import ProgressBoard
 from worker.recording import Recorder
+from worker.telemetry import LOST, REFUSED, Telemetry
 
 # Time to heed a stop, and to get the outcome recorded, once the grace is over.
 _LAST_WORD_WITHIN = 10.0
@@ -59,6 +60,7 @@ class Executor:
         reader: makes the scoped reader of a project.
         processes: runs the agents that ask for a process of their own.
         board: takes progress reports.
+        telemetry: counts attempts.
         worker: this worker's id, for the log.
         slots: attempts at a time.
         report: called when an attempt is over, with the answer to its outcome; None where it was
@@ -73,6 +75,7 @@ class Executor:
         reader: Callable[[UUID], Reader],
         processes: AgentProcesses,
         board: ProgressBoard,
+        telemetry: Telemetry,
         worker: str,
         slots: int,
         report: Report,
@@ -82,8 +85,9 @@ class Executor:
         self._reader = reader
         self._processes = processes
         self._board = board
+        self._telemetry = telemetry
         self._worker = worker
-        self._slots = slots
+        self.slots = slots
         self._report = report
         self._threads = ThreadPoolExecutor(max_workers=slots, thread_name_prefix=THREAD_PREFIX)
         self._running: dict[UUID, Attempt] = {}
@@ -102,7 +106,7 @@ class Executor:
     @property
     def free(self) -> int:
         """How many more attempts may start now."""
-        return self._slots - self._reserved - len(self._running) - len(self._leaked)
+        return self.slots - self._reserved - len(self._running) - len(self._leaked)
 
     @property
     def running(self) -> int:
@@ -145,6 +149,8 @@ class Executor:
     def start(self, claim: Claim) -> None:
         """Run a claimed attempt in a task of its own."""
         attempt = Attempt(claim, self._registry[claim.agent_type])
+        due = (datetime.now(UTC) - claim.scheduled_at).total_seconds()
+        self._telemetry.waited.add(max(due, 0.0))
         self._running[claim.execution_id] = attempt
         task = asyncio.create_task(self._run(attempt), name=f"attempt {claim.execution_id}")
         self._tasks.add(task)
@@ -213,12 +219,14 @@ class Executor:
                 del self._running[claim.execution_id]
                 self._changed.set()
             self.finished += 1
+            seconds = monotonic() - attempt.began
+            self._telemetry.attempt_ended(claim.agent_type, _ending(ended), seconds)
             if ended is not None:
                 log.info(
                     "attempt_ended",
                     status=ended.status,
                     accepted=ended.accepted,
-                    seconds=round(monotonic() - attempt.began, 3),
+                    seconds=round(seconds, 3),
                     failures=claim.failures,
                 )
             self._report(attempt, ended)
@@ -253,6 +261,7 @@ class Executor:
         if call.leaked is None:
             return
         self._leaked[claim.execution_id] = claim.project_id
+        self._telemetry.leaked[claim.agent_type] += 1
         self._log.warning("agent_leaked", leaked=len(self._leaked))
 
         def forget(_ended: object) -> None:
@@ -260,3 +269,9 @@ class Executor:
             self._changed.set()
 
         call.leaked.add_done_callback(forget)
+
+
+def _ending(ended: Ended | None) -> str:
+    if ended is None or ended.status is None:
+        return LOST
+    return ended.status if ended.accepted else REFUSED

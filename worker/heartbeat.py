@@ -8,6 +8,7 @@ ended.
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from time import monotonic
 
 import structlog
 
@@ -37,6 +38,12 @@ class Heartbeat:
         self._every = every
         self._log = structlog.get_logger("copydesk.heartbeat")
         self._outage = OutageLog(self._log, "heartbeat")
+        self._answered = monotonic()
+
+    @property
+    def age(self) -> float:
+        """Seconds since the leases were last renewed, or there was none to renew."""
+        return monotonic() - self._answered
 
     async def run(self, also: Callable[[], Awaitable[None]]) -> None:
         """Beat until cancelled; `also` runs beside each beat and never holds the next one up."""
@@ -63,6 +70,7 @@ class Heartbeat:
             self._outage.failed(error)
             return
         self._outage.over()
+        self._answered = monotonic()
         still = self._executor.held()
         for execution_id, attempt in held.items():
             # What ended meanwhile is missing from the answer for a good reason.

@@ -38,6 +38,7 @@ from worker.recording import Recorder
 from worker.service import WorkerService
 from worker.settings import Settings, secret
 from worker.sweep import Sweep
+from worker.telemetry import Telemetry
 from worker.watchdog import Watchdog
 
 _DISPATCH_CONNECTIONS = 2
@@ -89,6 +90,7 @@ async def assembled(settings: Settings, *, burst: bool = False) -> AsyncIterator
         def report(attempt: Attempt, ended: Ended | None) -> None:
             aftermath.ended(attempt, ended)
 
+        telemetry = Telemetry()
         ledger = Ledger(moves, worker=worker, input_limit=settings.input_limit)
         dispatch = Dispatch(control)
         life = None
@@ -115,12 +117,13 @@ async def assembled(settings: Settings, *, burst: bool = False) -> AsyncIterator
             reader=reader,
             processes=AgentProcesses(settings),
             board=board,
+            telemetry=telemetry,
             worker=worker,
             slots=settings.concurrency,
             report=report,
         )
         stack.callback(executor.close)
-        claimer = Claimer(ledger, executor, lease=lease)
+        claimer = Claimer(ledger, executor, telemetry, lease=lease)
         deliveries = Deliveries(ledger, claimer, lease=lease)
         queue = QueueWorker(
             queue_name=settings.queue_name,
@@ -140,20 +143,25 @@ async def assembled(settings: Settings, *, burst: bool = False) -> AsyncIterator
             agent_types=registry.types,
             slots=settings.concurrency,
         )
+        heartbeat = Heartbeat(
+            dispatch, executor, worker=worker, lease=lease, every=settings.heartbeat
+        )
+        if settings.metrics_port is not None:
+            # Not imported where nobody asks for it: it costs memory.
+            from worker.metrics import WorkerMetrics, serving_metrics  # noqa: PLC0415
+
+            metrics = WorkerMetrics(telemetry, executor, queue, heartbeat)
+            stack.enter_context(
+                serving_metrics(metrics, host=settings.metrics_host, port=settings.metrics_port)
+            )
         service = WorkerService(
             executor=executor,
             claimer=claimer,
             queue=queue,
             deliveries=deliveries,
             aftermath=aftermath,
-            heartbeat=Heartbeat(
-                dispatch,
-                executor,
-                worker=worker,
-                lease=lease,
-                every=settings.heartbeat,
-            ),
-            sweep=Sweep(dispatch, ledger, claimer, registry.types, every=settings.sweep),
+            heartbeat=heartbeat,
+            sweep=Sweep(dispatch, ledger, claimer, registry.types, telemetry, every=settings.sweep),
             board=board,
             presence=presence,
             signals=signals,

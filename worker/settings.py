@@ -115,6 +115,13 @@ class Settings(BaseSettings):
     )
     llm_api_key: SecretStr | None = Field(default=None, description="its key")
 
+    metrics_port: int | None = Field(
+        default=None, ge=1, le=65_535, description="where a worker serves metrics for Prometheus"
+    )
+    metrics_host: str = Field(
+        default="127.0.0.1", min_length=1, description="the address it serves them on"
+    )
+
     log_format: Literal["auto", "json", "console"] = Field(
         default="auto", description="auto: console on a terminal, json elsewhere"
     )

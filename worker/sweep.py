@@ -17,6 +17,7 @@ from worker.claimer import Claimer, by_project
 from worker.errors import CopydeskError
 from worker.ledger import Dispatch, Ledger
 from worker.outages import OutageLog
+from worker.telemetry import Telemetry
 
 _JITTER = 0.25
 _SHORTEST = 0.05
@@ -35,6 +36,7 @@ class Sweep:
         ledger: Ledger,
         claimer: Claimer,
         agent_types: tuple[str, ...],
+        telemetry: Telemetry,
         *,
         every: float,
     ) -> None:
@@ -42,12 +44,11 @@ class Sweep:
         self._ledger = ledger
         self._claimer = claimer
         self._agent_types = agent_types
+        self._telemetry = telemetry
         self._every = every
         self._after = _START
         self._log = structlog.get_logger("copydesk.sweep")
         self._outage = OutageLog(self._log, "sweep")
-        self.claimed = 0
-        self.rescued = 0
 
     async def run(self) -> None:
         """Sweep until cancelled, at once the first time."""
@@ -85,7 +86,7 @@ class Sweep:
             for execution_id, status in (
                 await self._ledger.rescue(project_id, execution_ids)
             ).items():
-                self.rescued += 1
+                self._telemetry.rescued[status] += 1
                 log = self._log.error if status == State.FAILED else self._log.warning
                 log(
                     "rescued",
@@ -111,7 +112,6 @@ class Sweep:
         self._after = _START if circle_ends else max(found, default=self._after)
         claimed = 0
         for project_id, execution_ids in found.items():
-            claims = await self._claimer.claim(project_id, execution_ids)
+            claims = await self._claimer.claim(project_id, execution_ids, "sweep")
             claimed += sum(claim is not None and claim.claimed for claim in claims.values())
-        self.claimed += claimed
         return self._claimer.free > 0 and (claimed > 0 or (circle_ends and began_in_the_middle))

@@ -61,7 +61,7 @@ async def test_the_lease_is_renewed_for_as_long_as_the_agent_runs(
         await renewed(desk, execution, times=20)
         desk.open_gate()
         report = await desk.final(execution)
-        assert service._sweep.rescued == 0
+        assert service._sweep._telemetry.rescued.total() == 0
     assert (report.status, report.attempt) == (State.COMPLETED, 1)
 
 
@@ -142,7 +142,7 @@ async def test_an_abandoned_execution_is_taken_up_when_its_lease_has_run_out(
     )
     async with running_worker(settings) as service:
         report = await desk.final(execution)
-        assert service._sweep.rescued == 1
+        assert service._sweep._telemetry.rescued.total() == 1
     assert (report.status, report.attempt, report.failures) == (State.COMPLETED, 2, 1)
 
 

@@ -54,7 +54,7 @@ async def test_with_no_redis_at_all_the_main_job_runs_end_to_end(
         assert report.is_final
         assert [v.version for v in report.executions[0].versions] == [1]
         assert (await lonely.final(flaky)).attempt == 3
-        assert service._sweep.claimed >= 4
+        assert service._sweep._telemetry.claimed["sweep"] >= 4
         assert service._queue.taken == 0
 
 
@@ -65,7 +65,7 @@ async def test_a_hint_is_the_fast_path(settings: Settings, desk: Desk) -> None:
         service._sweep._agent_types = ()  # it looks once when it starts, and is to find nothing
         reports = [await desk.run("echo", {"value": n}) for n in range(3)]
         retried = await desk.run("flaky", {"failures": 2})
-        assert service._sweep.claimed == 0
+        assert service._sweep._telemetry.claimed["sweep"] == 0
         assert service._queue.taken >= 4
     assert {r.status for r in reports} == {State.COMPLETED}
     assert retried.attempt == 3
