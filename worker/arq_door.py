@@ -12,7 +12,7 @@ import click
 from arq.worker import func
 
 from worker.logs import configure_logging
-from worker.process import end_within, work
+from worker.process import end_within, ending_in_time, work
 from worker.queue.connection import to_arq_settings
 from worker.queue.envelope import FUNCTION
 from worker.settings import read_settings, secret
@@ -33,7 +33,8 @@ def worker_settings() -> type:
     async def work_until_ended(_ctx: dict[Any, Any]) -> NoReturn:
         configure_logging(settings)
         command = click.get_current_context(silent=True)
-        await work(settings, burst=bool(command and command.params.get("burst")))
+        with ending_in_time(_END_WITHIN):
+            await work(settings, burst=bool(command and command.params.get("burst")))
         end_within(_END_WITHIN)
         # How arq itself ends: its own loop, which has nothing to do here, never begins.
         raise asyncio.CancelledError

@@ -75,6 +75,12 @@ class DatabaseUnavailableError(CopydeskError):
     retryable = True
 
 
+class AgentsLeakedError(CopydeskError):
+    """As many agents as a worker has slots did not heed a stop and still run; start it again."""
+
+    code = "agents_leaked"
+
+
 class EnvelopeError(CopydeskError):
     """A queue message that is not a copydesk envelope."""
 

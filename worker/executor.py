@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from time import monotonic
+from typing import NoReturn
 from uuid import UUID
 
 import structlog
@@ -18,7 +19,7 @@ import structlog
 from worker.agents.contract import Agent, Reader, Run, RunContext
 from worker.agents.registry import Registry
 from worker.attempt import AgentCall, Result, Stop
-from worker.errors import CopydeskError
+from worker.errors import AgentsLeakedError, CopydeskError
 from worker.isolation import AgentProcesses
 from worker.ledger import Claim, Ended
 from worker.logs import execution_log
@@ -89,12 +90,14 @@ class Executor:
         self._worker = worker
         self.slots = slots
         self._report = report
-        self._threads = ThreadPoolExecutor(max_workers=slots, thread_name_prefix=THREAD_PREFIX)
+        # Threads of agents that were given up are not to be had back.
+        self._threads = ThreadPoolExecutor(max_workers=2 * slots, thread_name_prefix=THREAD_PREFIX)
         self._running: dict[UUID, Attempt] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._reserved = 0
         self._changed = asyncio.Event()
         self._leaked: dict[UUID, UUID] = {}
+        self._exhausted = asyncio.Event()
         self._log = structlog.get_logger("copydesk.executor")
         self.finished = 0
 
@@ -106,7 +109,7 @@ class Executor:
     @property
     def free(self) -> int:
         """How many more attempts may start now."""
-        return self.slots - self._reserved - len(self._running) - len(self._leaked)
+        return self.slots - self._reserved - len(self._running)
 
     @property
     def running(self) -> int:
@@ -115,7 +118,7 @@ class Executor:
 
     @property
     def leaked(self) -> int:
-        """How many agents were given up and still run; each holds a slot until it ends."""
+        """How many agents were given up and still run, each beside the slots."""
         return len(self._leaked)
 
     def held(self) -> dict[UUID, int]:
@@ -166,6 +169,21 @@ class Executor:
         """Return when no attempt is under way."""
         while self._tasks:
             await asyncio.wait(set(self._tasks))
+
+    async def leaks_to_the_full(self) -> NoReturn:
+        """Wait until as many agents were given up and still run as there are slots, and raise.
+
+        They take memory, threads and time that no slot accounts for, and only the end of the
+        process frees them.
+
+        Raises:
+            AgentsLeakedError: it is so.
+        """
+        await self._exhausted.wait()
+        raise AgentsLeakedError(
+            f"{len(self._leaked)} agents were given up and still run, as many as there are slots; "
+            'start the worker again, and run what heeds no stop with isolation="process"'
+        )
 
     async def drain(self, grace: float) -> None:
         """Let running attempts end within `grace` seconds; stop and give back the others.
@@ -263,6 +281,8 @@ class Executor:
         self._leaked[claim.execution_id] = claim.project_id
         self._telemetry.leaked[claim.agent_type] += 1
         self._log.warning("agent_leaked", leaked=len(self._leaked))
+        if len(self._leaked) >= self.slots:
+            self._exhausted.set()
 
         def forget(_ended: object) -> None:
             self._leaked.pop(claim.execution_id, None)

@@ -85,7 +85,7 @@ class WorkerMetrics(Collector):
             "copydesk_attempts_running": ("Attempts under way.", self._executor.running),
             "copydesk_slots": ("Attempts that may run at a time.", self._executor.slots),
             "copydesk_agents_leaked_running": (
-                "Agents given up that still run; each holds a slot.",
+                "Agents given up that still run, beside the slots.",
                 self._executor.leaked,
             ),
             "copydesk_lease_renewal_age_seconds": (

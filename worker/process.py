@@ -7,8 +7,8 @@ import secrets
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from time import monotonic
 from uuid import UUID
 
@@ -20,6 +20,7 @@ from worker.claimer import Claimer
 from worker.database import Database
 from worker.deliveries import Deliveries
 from worker.documents import ProjectReader
+from worker.errors import AgentsLeakedError
 from worker.executor import THREAD_PREFIX, Attempt, Executor
 from worker.exports import ExportStore
 from worker.heartbeat import Heartbeat
@@ -44,6 +45,7 @@ from worker.watchdog import Watchdog
 _DISPATCH_CONNECTIONS = 2
 _SHORTEST_ANSWER = 1.0
 _END_WITHIN = 2.0
+_FAILED = 1
 
 
 @asynccontextmanager
@@ -193,10 +195,21 @@ def run_worker(settings: Settings, *, burst: bool = False) -> None:
     """Run a worker process with its log and the fastest event loop there is."""
     configure_logging(settings)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(work(settings, burst=burst))
+        with ending_in_time(_END_WITHIN):
+            runner.run(work(settings, burst=burst))
         end = end_within(_END_WITHIN)
     leave_stuck_threads()
     end.cancel()
+
+
+@contextmanager
+def ending_in_time(seconds: float) -> Iterator[None]:
+    """Let the process end with 1 some seconds after a worker gave up whose agents never end."""
+    try:
+        yield
+    except AgentsLeakedError:
+        end_within(seconds, code=_FAILED)
+        raise
 
 
 def leave_stuck_threads() -> None:
@@ -209,22 +222,22 @@ def leave_stuck_threads() -> None:
         _end_now()
 
 
-def end_within(seconds: float) -> threading.Timer:
-    """End the process with 0 after some seconds, unless that is cancelled; the work is done.
+def end_within(seconds: float, *, code: int = 0) -> threading.Timer:
+    """End the process after some seconds, unless that is cancelled; the work is done.
 
     Python waits for every thread that code of agents has begun, in a pool or not, for ever.
     """
-    timer = threading.Timer(seconds, _end_now)
+    timer = threading.Timer(seconds, _end_now, [code])
     timer.daemon = True
     timer.start()
     return timer
 
 
-def _end_now() -> None:
+def _end_now(code: int = 0) -> None:
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)
+    os._exit(code)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -15,7 +15,7 @@ from worker.aftermath import Aftermath
 from worker.attempt import Stop
 from worker.claimer import Claimer
 from worker.deliveries import Deliveries
-from worker.errors import CopydeskError
+from worker.errors import AgentsLeakedError, CopydeskError
 from worker.executor import Executor
 from worker.heartbeat import Heartbeat
 from worker.ledger import Life
@@ -64,7 +64,7 @@ class WorkerService:
         self._burst = burst
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
-        self._broken: str | None = None
+        self._broken: CopydeskError | None = None
         self._log = structlog.get_logger("copydesk.worker")
 
     def stop(self) -> None:
@@ -77,6 +77,7 @@ class WorkerService:
         """Work until told to stop, or, in a burst, until there is nothing more to do.
 
         Raises:
+            AgentsLeakedError: too many agents never end; it has drained.
             CopydeskError: `worker_failed`: a part of it failed, which is a bug; it has drained.
         """
         await self._presence.here(0)
@@ -90,6 +91,7 @@ class WorkerService:
             self._keep(self._heartbeat.run(self._with_heartbeat), "heartbeat"),
             self._keep(self._board.run(), "progress"),
             self._keep(self._watchdog.run(), "watchdog"),
+            self._keep(self._executor.leaks_to_the_full(), "agents"),
         ]
         if self._life is not None:
             keepers.append(self._keep(self._life.keep(), "life"))
@@ -111,9 +113,7 @@ class WorkerService:
             "worker_stopped", finished=self._executor.finished, leaked=self._executor.leaked
         )
         if self._broken is not None:
-            raise CopydeskError(
-                f"the worker's {self._broken} failed; its log has the place", code="worker_failed"
-            )
+            raise self._broken
 
     async def _finish_burst(self) -> None:
         """Work off what the queue does not know of, until nothing is due and nothing runs."""
@@ -169,7 +169,17 @@ class WorkerService:
         """
         try:
             await work
+        except AgentsLeakedError as error:
+            self._log.error("worker_gives_up", code=error.code, reason=error.message)
+            self._end_because(error)
         except Exception:  # noqa: BLE001 - reported here, raised when the worker has drained
             self._log.exception("part_failed", part=part)
-            self._broken = self._broken or part
-            self._stopping.set()
+            self._end_because(
+                CopydeskError(
+                    f"the worker's {part} failed; its log has the place", code="worker_failed"
+                )
+            )
+
+    def _end_because(self, error: CopydeskError) -> None:
+        self._broken = self._broken or error
+        self._stopping.set()

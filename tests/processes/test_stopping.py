@@ -92,3 +92,22 @@ async def test_an_idle_worker_ends_at_once(start_worker: StartWorker) -> None:
     async with start_worker(drain_grace=600) as worker:
         worker.send(signal.SIGTERM)
         assert await worker.ended(within=5) == 0
+
+
+@pytest.mark.parametrize("agent", ["hasty_stubborn", "hasty_thread_stubborn"])
+async def test_a_worker_full_of_agents_that_never_end_gives_up_and_ends(
+    agent: str, start_worker: StartWorker, desk: Desk
+) -> None:
+    """As many as it has slots: what else it runs may end, and then it ends with 1."""
+    async with start_worker(concurrency=2, drain_grace=20) as worker:
+        await desk.run(agent, desk.gate("first"))
+        assert (await desk.run("echo")).status == State.COMPLETED, "one slot's worth is no end"
+        running = await desk.enqueue("gated", desk.gate("other"))
+        await desk.begun("other")
+        await desk.run(agent, desk.gate("second"))
+        await draining(worker)
+        desk.open_gate("other")
+        assert await worker.ended() == 1
+    assert (await desk.report(running)).status == State.COMPLETED
+    assert '"agents_leaked"' in worker.log
+    assert "Traceback" not in worker.log

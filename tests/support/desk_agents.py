@@ -171,6 +171,15 @@ async def hasty_stubborn(context: RunContext, input: Gate) -> Outcome:  # noqa: 
     return await stubborn.function(context, input)  # type: ignore[no-any-return]
 
 
+@agent("hasty_thread_stubborn", timeout=0.2, max_attempts=1)
+def hasty_thread_stubborn(context: ThreadContext, input: Gate) -> Outcome:  # noqa: A002
+    """Block a thread past the time there is, whatever happens."""
+    begin(context, input)
+    while not input.path.exists():
+        time.sleep(0.01)
+    return by(context)
+
+
 @agent("fatal", backoff=SOON)
 async def fatal(context: RunContext, input: Nothing) -> Outcome:  # noqa: A002, ARG001
     """Take the whole process down."""

@@ -128,10 +128,10 @@ async def test_an_abandoned_execution_that_was_taken_up_is_counted(
     assert of(found, "copydesk_executions_rescued_total", status="pending") == 1
 
 
-async def test_a_leaked_agent_is_counted_and_its_slot_is_seen(
+async def test_a_leaked_agent_is_counted_for_good_and_while_it_runs(
     metered: Settings, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One that does not heed a stop is given up; while it runs it holds a slot."""
+    """One counter never goes back; the other tells what still takes memory and time."""
     monkeypatch.setattr("worker.attempt._GIVE_UP_AFTER", 0.1)
     async with running_worker(metered):
         execution = await desk.enqueue("hasty_stubborn", desk.gate())
