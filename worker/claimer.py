@@ -1,7 +1,6 @@
 """Claims: the one way by which work found by a hint or by a sweep becomes a running attempt.
 
-Slots are reserved before the database is asked, so that a hint and a sweep together never claim
-more than can run. One call claims all that is wanted of a project. A claim that was begun is seen
+One call claims all that is wanted of a project. A claim that was begun is seen
 through, even where whoever asked for it is stopped meanwhile: what the database gave must be run.
 
 A claim whose answer was lost may have gone through, so it is repeated, for as long as the lease
@@ -24,6 +23,7 @@ from worker.errors import CopydeskError
 from worker.executor import Executor
 from worker.ledger import Claim, Ledger
 from worker.outages import OutageLog
+from worker.slots import Slots
 from worker.telemetry import Source, Telemetry
 
 Answers = dict[UUID, Claim | None]
@@ -35,37 +35,33 @@ class Claimer:
     """Claims executions for the executor's agents and starts them."""
 
     def __init__(
-        self, ledger: Ledger, executor: Executor, telemetry: Telemetry, *, lease: timedelta
+        self,
+        ledger: Ledger,
+        executor: Executor,
+        slots: Slots,
+        telemetry: Telemetry,
+        *,
+        lease: timedelta,
     ) -> None:
         self._ledger = ledger
         self._executor = executor
+        self._slots = slots
         self._telemetry = telemetry
         self._lease = lease
-        self._open = True
         self._quiet = asyncio.Event()
         self._under_way: set[asyncio.Task[Answers]] = set()
         self._asked: dict[tuple[UUID, UUID], asyncio.Task[Answers]] = {}
         self._outage = OutageLog(structlog.get_logger("copydesk.claimer"), "claims")
 
     @property
-    def free(self) -> int:
-        """How many more executions may be claimed now."""
-        return max(self._executor.free, 0) if self._open else 0
-
-    @property
     def agents(self) -> dict[str, int]:
         """The agents that can run here: agent_type -> its max_attempts."""
         return self._executor.agents
 
-    async def wait_for_free(self) -> None:
-        """Return when something may be claimed, or nothing will be any more."""
-        while self._open and self.free == 0:
-            await self._executor.wait_for_change()
-
     @property
     def is_quiet(self) -> bool:
         """Whether nothing more will be claimed."""
-        return not self._open
+        return not self._slots.is_open
 
     def holds(self, project_id: UUID, execution_id: UUID) -> bool:
         """Whether an attempt of that execution runs in this process."""
@@ -73,9 +69,8 @@ class Claimer:
 
     def quiet(self) -> None:
         """Claim nothing more."""
-        self._open = False
+        self._slots.close()
         self._quiet.set()
-        self._executor.notice_change()
 
     async def settle(self) -> None:
         """Return when every claim that was begun has been answered."""
@@ -100,7 +95,7 @@ class Claimer:
             if task is None and not self._executor.holds(project_id, id_)
         ]
         answers: Answers = {}
-        if wanted := free[: self.free]:
+        if wanted := free[: self._slots.room(source)]:
             answers |= await asyncio.shield(self._begin(project_id, wanted, source))
         for id_, task in asked.items():
             if task is not None:
@@ -109,7 +104,7 @@ class Claimer:
         return answers
 
     def _begin(self, project_id: UUID, wanted: list[UUID], source: Source) -> asyncio.Task[Answers]:
-        self._executor.reserve(len(wanted))
+        self._slots.take(len(wanted))
         task = asyncio.create_task(self._claim(project_id, wanted, source))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
@@ -117,20 +112,23 @@ class Claimer:
         return task
 
     async def _claim(self, project_id: UUID, wanted: list[UUID], source: Source) -> Answers:
+        claims: list[Claim] = []
+        started = 0
         try:
             claims = await self._until_answered(project_id, wanted)
         except CopydeskError as error:
             self._outage.failed(error)
             return {}
         finally:
-            self._executor.unreserve(len(wanted))
             for id_ in wanted:
                 del self._asked[project_id, id_]
+            for claim in claims:
+                if claim.claimed:
+                    self._executor.start(claim)
+                    started += 1
+            self._slots.give_back(len(wanted) - started)
+        self._telemetry.claimed[source] += started
         self._outage.over()
-        for claim in claims:
-            if claim.claimed:
-                self._telemetry.claimed[source] += 1
-                self._executor.start(claim)
         return {**dict.fromkeys(wanted), **{claim.execution_id: claim for claim in claims}}
 
     async def _until_answered(self, project_id: UUID, wanted: list[UUID]) -> list[Claim]:
@@ -143,7 +141,7 @@ class Claimer:
                 )
             except CopydeskError as error:
                 # One that is quiet has no use for more; what was opened is left to its lease.
-                if not error.retryable or not self._open or monotonic() > until:
+                if not error.retryable or not self._slots.is_open or monotonic() > until:
                     raise
                 tries += 1
                 self._outage.failed(error)

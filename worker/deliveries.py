@@ -22,6 +22,7 @@ from worker.ledger import Claim, Ledger
 from worker.queue.envelope import Hint
 from worker.queue.intake import QueueWorker
 from worker.queue.messages import Delivery, Ending
+from worker.slots import Slots
 
 Place = tuple[UUID, UUID]
 """A project and an execution as a message names them: only together do they mean a row."""
@@ -34,9 +35,10 @@ _DATABASE_AWAY = timedelta(seconds=2)
 class Deliveries:
     """Handles the messages that `queue` hands over (bound after construction by `attach`)."""
 
-    def __init__(self, ledger: Ledger, claimer: Claimer, *, lease: timedelta) -> None:
+    def __init__(self, ledger: Ledger, claimer: Claimer, slots: Slots, *, lease: timedelta) -> None:
         self._ledger = ledger
         self._claimer = claimer
+        self._slots = slots
         self._lease = lease
         self._queue: QueueWorker | None = None
         self._open: dict[Place, list[Delivery]] = defaultdict(list)
@@ -56,11 +58,11 @@ class Deliveries:
 
     def capacity(self) -> int:
         """Return how many more messages may be handed over now."""
-        return self._claimer.free
+        return self._slots.room("hint")
 
     async def wait_for_capacity(self) -> None:
         """Return once `capacity` is above zero."""
-        await self._claimer.wait_for_free()
+        await self._slots.wait_for_room("hint")
 
     async def handle(self, messages: list[Delivery]) -> None:
         """Take messages over; each is ended later."""

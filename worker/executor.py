@@ -25,6 +25,7 @@ from worker.ledger import Claim, Ended
 from worker.logs import execution_log
 from worker.progress import ProgressBoard
 from worker.recording import Recorder
+from worker.slots import Slots
 from worker.telemetry import LOST, REFUSED, Telemetry
 
 # Time to heed a stop, and to get the outcome recorded, once the grace is over.
@@ -53,7 +54,7 @@ class Attempt:
 
 
 class Executor:
-    """Runs up to `slots` attempts at a time.
+    """Runs attempts, each in a slot.
 
     Args:
         registry: the agents this worker knows.
@@ -63,7 +64,7 @@ class Executor:
         board: takes progress reports.
         telemetry: counts attempts.
         worker: this worker's id, for the log.
-        slots: attempts at a time.
+        slots: an attempt's slot is given back when it is over.
         report: called when an attempt is over, with the answer to its outcome; None where it was
             lost or could not be recorded.
     """
@@ -78,7 +79,7 @@ class Executor:
         board: ProgressBoard,
         telemetry: Telemetry,
         worker: str,
-        slots: int,
+        slots: Slots,
         report: Report,
     ) -> None:
         self._registry = registry
@@ -88,14 +89,12 @@ class Executor:
         self._board = board
         self._telemetry = telemetry
         self._worker = worker
-        self.slots = slots
+        self._slots = slots
         self._report = report
         # Threads of agents that were given up are not to be had back.
-        self._threads = ThreadPoolExecutor(max_workers=2 * slots, thread_name_prefix=THREAD_PREFIX)
+        self._threads = ThreadPoolExecutor(2 * slots.total, thread_name_prefix=THREAD_PREFIX)
         self._running: dict[UUID, Attempt] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._reserved = 0
-        self._changed = asyncio.Event()
         self._leaked: dict[UUID, UUID] = {}
         self._exhausted = asyncio.Event()
         self._log = structlog.get_logger("copydesk.executor")
@@ -105,11 +104,6 @@ class Executor:
     def agents(self) -> dict[str, int]:
         """What to claim for: agent_type -> the agent's own max_attempts."""
         return {agent.agent_type: agent.max_attempts for agent in self._registry.values()}
-
-    @property
-    def free(self) -> int:
-        """How many more attempts may start now."""
-        return self.slots - self._reserved - len(self._running)
 
     @property
     def running(self) -> int:
@@ -131,26 +125,8 @@ class Executor:
         leaked = self._leaked.get(execution_id)
         return project_id in {running and running.claim.project_id, leaked}
 
-    def notice_change(self) -> None:
-        """Wake whoever waits for a change in what may start."""
-        self._changed.set()
-
-    async def wait_for_change(self) -> None:
-        """Return when something has changed in what may start; for one waiter at a time."""
-        self._changed.clear()
-        await self._changed.wait()
-
-    def reserve(self, count: int) -> None:
-        """Keep slots free for attempts that may start soon."""
-        self._reserved += count
-
-    def unreserve(self, count: int) -> None:
-        """Let go of reserved slots; what was claimed is started in the same breath."""
-        self._reserved -= count
-        self._changed.set()
-
     def start(self, claim: Claim) -> None:
-        """Run a claimed attempt in a task of its own."""
+        """Run a claimed attempt, for which a slot was taken, in a task of its own."""
         attempt = Attempt(claim, self._registry[claim.agent_type])
         due = (datetime.now(UTC) - claim.scheduled_at).total_seconds()
         self._telemetry.waited.add(max(due, 0.0))
@@ -235,7 +211,7 @@ class Executor:
             finally:
                 self._board.forget(claim.execution_id)
                 del self._running[claim.execution_id]
-                self._changed.set()
+                self._slots.give_back(1)
             self.finished += 1
             seconds = monotonic() - attempt.began
             self._telemetry.attempt_ended(claim.agent_type, _ending(ended), seconds)
@@ -281,12 +257,11 @@ class Executor:
         self._leaked[claim.execution_id] = claim.project_id
         self._telemetry.leaked[claim.agent_type] += 1
         self._log.warning("agent_leaked", leaked=len(self._leaked))
-        if len(self._leaked) >= self.slots:
+        if len(self._leaked) >= self._slots.total:
             self._exhausted.set()
 
         def forget(_ended: object) -> None:
             self._leaked.pop(claim.execution_id, None)
-            self._changed.set()
 
         call.leaked.add_done_callback(forget)
 

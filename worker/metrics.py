@@ -23,6 +23,7 @@ from worker.errors import StartupRefusedError
 from worker.executor import Executor
 from worker.heartbeat import Heartbeat
 from worker.queue.intake import QueueWorker
+from worker.slots import Slots
 from worker.telemetry import BOUNDS, Durations, Telemetry
 
 _BOUND_NAMES = (*map(str, BOUNDS), "+Inf")
@@ -32,9 +33,15 @@ class WorkerMetrics(Collector):
     """The metrics of one worker."""
 
     def __init__(
-        self, telemetry: Telemetry, executor: Executor, queue: QueueWorker, heartbeat: Heartbeat
+        self,
+        telemetry: Telemetry,
+        slots: Slots,
+        executor: Executor,
+        queue: QueueWorker,
+        heartbeat: Heartbeat,
     ) -> None:
         self._telemetry = telemetry
+        self._slots = slots
         self._executor = executor
         self._queue = queue
         self._heartbeat = heartbeat
@@ -83,7 +90,7 @@ class WorkerMetrics(Collector):
         )
         gauges = {
             "copydesk_attempts_running": ("Attempts under way.", self._executor.running),
-            "copydesk_slots": ("Attempts that may run at a time.", self._executor.slots),
+            "copydesk_slots": ("Attempts that may run at a time.", self._slots.total),
             "copydesk_agents_leaked_running": (
                 "Agents given up that still run, beside the slots.",
                 self._executor.leaked,

@@ -38,6 +38,7 @@ from worker.queue.signals import Signals
 from worker.recording import Recorder
 from worker.service import WorkerService
 from worker.settings import Settings, secret
+from worker.slots import Slots
 from worker.sweep import Sweep
 from worker.telemetry import Telemetry
 from worker.watchdog import Watchdog
@@ -93,6 +94,7 @@ async def assembled(settings: Settings, *, burst: bool = False) -> AsyncIterator
             aftermath.ended(attempt, ended)
 
         telemetry = Telemetry()
+        slots = Slots(settings.concurrency)
         ledger = Ledger(moves, worker=worker, input_limit=settings.input_limit)
         dispatch = Dispatch(control)
         life = None
@@ -121,12 +123,12 @@ async def assembled(settings: Settings, *, burst: bool = False) -> AsyncIterator
             board=board,
             telemetry=telemetry,
             worker=worker,
-            slots=settings.concurrency,
+            slots=slots,
             report=report,
         )
         stack.callback(executor.close)
-        claimer = Claimer(ledger, executor, telemetry, lease=lease)
-        deliveries = Deliveries(ledger, claimer, lease=lease)
+        claimer = Claimer(ledger, executor, slots, telemetry, lease=lease)
+        deliveries = Deliveries(ledger, claimer, slots, lease=lease)
         queue = QueueWorker(
             queue_name=settings.queue_name,
             redis_pool=redis,
@@ -152,7 +154,7 @@ async def assembled(settings: Settings, *, burst: bool = False) -> AsyncIterator
             # Not imported where nobody asks for it: it costs memory.
             from worker.metrics import WorkerMetrics, serving_metrics  # noqa: PLC0415
 
-            metrics = WorkerMetrics(telemetry, executor, queue, heartbeat)
+            metrics = WorkerMetrics(telemetry, slots, executor, queue, heartbeat)
             stack.enter_context(
                 serving_metrics(metrics, host=settings.metrics_host, port=settings.metrics_port)
             )
@@ -163,7 +165,15 @@ async def assembled(settings: Settings, *, burst: bool = False) -> AsyncIterator
             deliveries=deliveries,
             aftermath=aftermath,
             heartbeat=heartbeat,
-            sweep=Sweep(dispatch, ledger, claimer, registry.types, telemetry, every=settings.sweep),
+            sweep=Sweep(
+                dispatch,
+                ledger,
+                claimer,
+                slots,
+                registry.types,
+                telemetry,
+                every=settings.sweep,
+            ),
             board=board,
             presence=presence,
             signals=signals,

@@ -3,11 +3,16 @@
 Every pass first rescues executions whose lease has run out, then claims what is due and no hint has
 brought, a few of each project in turn. Passes are spread by jitter, so that many workers do not
 come at the same moment, and rows that another worker is moving are skipped.
+
+Hints come first in, first out, and some get lost. In a full worker they would take every slot that
+comes free, so there the sweep looks several times a second, and the next free slots are its own:
+what no hint tells of, and who stands behind another project's flood, gets its turn.
 """
 
 import asyncio
 import random
 from contextlib import suppress
+from time import monotonic
 from uuid import UUID
 
 import structlog
@@ -17,10 +22,15 @@ from worker.claimer import Claimer, by_project
 from worker.errors import CopydeskError
 from worker.ledger import Dispatch, Ledger
 from worker.outages import OutageLog
+from worker.slots import Slots
 from worker.telemetry import Telemetry
 
 _JITTER = 0.25
-_SHORTEST = 0.05
+# Seconds between passes that follow each other, where hints bring work too, and where they do not.
+_SPACING = 0.1
+_SHORTEST = 0.01
+# A full worker keeps one slot in so many for the sweep, and at least one.
+_SHARE = 8
 _RESCUE_BATCH = 200
 _PROJECTS = 50
 _PER_PROJECT = 20
@@ -35,6 +45,7 @@ class Sweep:
         dispatch: Dispatch,
         ledger: Ledger,
         claimer: Claimer,
+        slots: Slots,
         agent_types: tuple[str, ...],
         telemetry: Telemetry,
         *,
@@ -43,10 +54,13 @@ class Sweep:
         self._dispatch = dispatch
         self._ledger = ledger
         self._claimer = claimer
+        self._slots = slots
         self._agent_types = agent_types
         self._telemetry = telemetry
         self._every = every
         self._after = _START
+        self._rescue_at = 0.0
+        self._by_hint = 0
         self._log = structlog.get_logger("copydesk.sweep")
         self._outage = OutageLog(self._log, "sweep")
 
@@ -54,24 +68,31 @@ class Sweep:
         """Sweep until cancelled, at once the first time."""
         while True:
             more = await self.once()
-            if not more:
-                spread = 1 + random.uniform(-_JITTER, _JITTER)  # noqa: S311 - not a secret
-                await self._pause(self._every * spread)
+            self._slots.keep_for_sweep(0)
+            await asyncio.sleep(self._spacing())
+            await self._pause(more=more)
 
-    async def _pause(self, seconds: float) -> None:
-        """Wait for the next pass; with all slots taken, only until one is free, but never spin."""
-        if self._claimer.free > 0:
-            await asyncio.sleep(seconds)
-            return
-        await asyncio.sleep(min(seconds, _SHORTEST))
+    def _spacing(self) -> float:
+        """Return the least time between passes: longer where hints bring most of the work."""
+        before, self._by_hint = self._by_hint, self._telemetry.claimed["hint"]
+        return _SPACING if self._by_hint != before else _SHORTEST
+
+    async def _pause(self, *, more: bool) -> None:
+        """Wait for the next pass, or, in a full worker and for more, for a free slot to keep."""
+        spread = 1 + random.uniform(-_JITTER, _JITTER)  # noqa: S311 - not a secret
         with suppress(TimeoutError):
-            async with asyncio.timeout(max(seconds - _SHORTEST, 0)):
-                await self._claimer.wait_for_free()
+            async with asyncio.timeout(self._every * spread):
+                if not more:
+                    await self._slots.wait_until_full()
+                self._slots.keep_for_sweep(max(self._slots.total // _SHARE, 1))
+                await self._slots.wait_for_room("sweep")
 
     async def once(self) -> bool:
-        """Make one pass; return whether it is worth going on at once."""
+        """Make one pass; return whether there may be more to claim."""
         try:
-            await self._rescue()
+            if monotonic() >= self._rescue_at:
+                await self._rescue()
+                self._rescue_at = monotonic() + self._every / 2
             more = await self._claim()
         except CopydeskError as error:
             self._outage.failed(error)
@@ -96,7 +117,8 @@ class Sweep:
                 )
 
     async def _claim(self) -> bool:
-        if self._claimer.free == 0:
+        room = self._slots.room("sweep")
+        if room == 0:
             return False
         due = await self._dispatch.find_due(
             self._agent_types, after=self._after, projects=_PROJECTS, per_project=_PER_PROJECT
@@ -104,14 +126,14 @@ class Sweep:
         places = [(row.project_id, row.execution_id) for row in due]
         wanted = [place for place in places if not self._claimer.holds(*place)]
         # What is found comes in turns, one of each project: so are the free slots handed out.
-        found = by_project(wanted[: self._claimer.free])
+        found = by_project(wanted[:room])
         seen = {project_id for project_id, _ in wanted}
         # The circle goes on behind the last project served, and begins anew at its end.
         circle_ends = len(seen) < _PROJECTS and len(found) == len(seen)
         began_in_the_middle = self._after != _START
         self._after = _START if circle_ends else max(found, default=self._after)
-        claimed = 0
-        for project_id, execution_ids in found.items():
-            claims = await self._claimer.claim(project_id, execution_ids, "sweep")
-            claimed += sum(claim is not None and claim.claimed for claim in claims.values())
-        return self._claimer.free > 0 and (claimed > 0 or (circle_ends and began_in_the_middle))
+        claims = await asyncio.gather(
+            *(self._claimer.claim(project_id, ids, "sweep") for project_id, ids in found.items())
+        )
+        claimed = any(c is not None and c.claimed for answers in claims for c in answers.values())
+        return claimed or (circle_ends and began_in_the_middle)

@@ -132,6 +132,13 @@ def gated_thread(context: ThreadContext, input: Gate) -> Outcome:  # noqa: A002
     return by(context)
 
 
+@agent("nap")
+async def nap(context: RunContext, input: Nothing) -> Outcome:  # noqa: A002, ARG001
+    """Take a moment."""
+    await asyncio.sleep(0.02)
+    return Outcome()
+
+
 @agent("late_failure", backoff=SOON)
 async def late_failure(context: RunContext, input: Gate) -> Outcome:  # noqa: A002
     """Wait for a file, then fail."""
