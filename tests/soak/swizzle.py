@@ -167,7 +167,14 @@ async def soak(
 ) -> Result:
     """Run one soak and return what came of it."""
     settings = make_settings(
-        database, redis.url, agents=["tests.soak.agents"], lease=1.5, heartbeat=0.4, drain_grace=1
+        database,
+        redis.url,
+        agents=["tests.soak.agents"],
+        # The client asks for less than half of what the fleet can do in peace.
+        concurrency=32,
+        lease=1.5,
+        heartbeat=0.4,
+        drain_grace=1,
     )
     user = await database.add_user()
     projects = [await database.add_project(user) for _ in range(2)]
