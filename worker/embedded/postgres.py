@@ -16,7 +16,9 @@ import signal
 import stat
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import quote
 
 from worker.embedded.account import server_account
@@ -54,8 +56,8 @@ SETTINGS = {
 class Postgres:
     """The server of one home; one start and one stop each. Not safe for two processes at once."""
 
-    def __init__(self, home: Path) -> None:
-        """`home` is resolved and belongs to this process's user."""
+    def __init__(self, home: Path, settings: Mapping[str, str] = MappingProxyType({})) -> None:
+        """`home` is resolved and belongs to this process's user; `settings` stand above ours."""
         self._home = home
         self._programs = postgres_programs()
         share = self._programs.parent / "share" / "postgres.bki"
@@ -64,6 +66,7 @@ class Postgres:
         self._data = home / "postgres"
         self._lock = home / "postgres.lock"
         self._log = ServerLog(home / "postgres.log")
+        self._settings = {**SETTINGS, **settings}
         self._server: Leashed | None = None
         self.socket_directory = socket_directory(home)
 
@@ -78,7 +81,7 @@ class Postgres:
             self._prepare_socket_directory()
             command = [str(self._programs / "postgres"), "-D", str(self._data)]
             command += ["-c", f"unix_socket_directories={self.socket_directory}"]
-            for name, value in SETTINGS.items():
+            for name, value in self._settings.items():
                 command += ["-c", f"{name}={value}"]
             self._server = self._launch(command, STOP_SIGNAL, lock)
         finally:

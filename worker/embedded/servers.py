@@ -13,10 +13,11 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from worker.embedded.errors import EmbeddedServerError
 from worker.embedded.postgres import Postgres, postgres_answers, socket_url
@@ -51,18 +52,21 @@ class Servers:
 
 
 @contextmanager
-def embedded_servers(home: Path) -> Iterator[Servers]:
+def embedded_servers(
+    home: Path, postgres_settings: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Servers]:
     """Run a PostgreSQL 18 and a Redis that keep their data in `home` and end with their owner.
 
     Blocks until both answer: seconds the first time, below one later. Leaving the context stops
-    them, unless another process owns them (`attached`). Raises EmbeddedServerError.
+    them, unless another process owns them (`attached`). `postgres_settings`, name to value, count
+    for the start of an owner only. Raises EmbeddedServerError.
     """
     home = prepared_home(home)
     state = os.open(home / "servers.json", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         notice = owner_notice(state)
         if notice is None:
-            with owned_servers(home, state) as servers:
+            with owned_servers(home, state, postgres_settings) as servers:
                 yield servers
         else:
             yield described(home, notice, attached=True)
@@ -88,10 +92,12 @@ def owner_notice(state: int) -> Notice | None:
 
 
 @contextmanager
-def owned_servers(home: Path, state: int) -> Iterator[Servers]:
+def owned_servers(
+    home: Path, state: int, postgres_settings: Mapping[str, str]
+) -> Iterator[Servers]:
     """Start both servers, publish the notice, and stop them at the end; the lock is ours."""
     os.ftruncate(state, 0)
-    redis, postgres = Redis(home), Postgres(home)
+    redis, postgres = Redis(home), Postgres(home, postgres_settings)
     try:
         redis.start()  # gets ready while PostgreSQL initialises
         postgres.start()

@@ -1,0 +1,1 @@
+"""What is measured, one file a theme; each scenario takes the stage and gives figures."""
