@@ -55,6 +55,7 @@ FUNCTION_GRANTS = {
     APP: (
         "enter_project",
         "create_project",
+        "hash_request",
         "enqueue_executions",
         "enqueue_execution",
         "claim_executions",

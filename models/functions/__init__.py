@@ -6,6 +6,7 @@ from importlib.resources import files
 ORDER = (
     "enter_project",
     "create_project",
+    "hash_request",
     "enqueue_executions",
     "enqueue_execution",
     "claim_executions",

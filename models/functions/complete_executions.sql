@@ -32,17 +32,28 @@ BEGIN
     PERFORM enter_project(p_project_id);
 
     -- Rows are locked in the order of their ids, by every move: no two can wait for each other.
-    SELECT array_agg(own.place) INTO v_mine
-    FROM (
-        SELECT r.place
+    WITH mine AS (
+        SELECT e.id, r.place, r.output
         FROM agent_executions e
-            JOIN unnest(p_execution_ids, p_attempts) WITH ORDINALITY AS r (id, attempt, place)
+            JOIN unnest(p_execution_ids, p_attempts, p_outputs)
+                WITH ORDINALITY AS r (id, attempt, output, place)
                 ON r.id = e.id AND r.attempt = e.attempt
         WHERE e.project_id = p_project_id AND e.id = ANY (p_execution_ids)
             AND e.status = 'running' AND e.worker = p_worker
         ORDER BY e.id
         FOR NO KEY UPDATE OF e
-    ) own;
+    ), completed AS (
+        UPDATE agent_executions e
+        SET status = 'completed', output_data = mine.output, completed_at = now(),
+            lease_expires_at = NULL, error_code = NULL, error_message = NULL
+        FROM mine
+        WHERE e.project_id = p_project_id AND e.id = mine.id
+        RETURNING e.id, e.attempt, mine.place
+    ), noted AS (
+        INSERT INTO execution_events (project_id, execution_id, event, attempt, worker)
+        SELECT p_project_id, completed.id, 'completed', completed.attempt, p_worker FROM completed
+    )
+    SELECT array_agg(completed.place) INTO v_mine FROM completed;
 
     IF cardinality(p_draft_owners) > 0 THEN
         -- Version numbers are handed out under one lock a document, taken in a fixed order, and
@@ -80,16 +91,10 @@ BEGIN
         WHERE x.owner = ANY (v_mine);
     END IF;
 
-    WITH completed AS (
-        UPDATE agent_executions e
-        SET status = 'completed', output_data = r.output, completed_at = now(),
-            lease_expires_at = NULL, error_code = NULL, error_message = NULL
-        FROM unnest(p_execution_ids, p_outputs) WITH ORDINALITY AS r (id, output, place)
-        WHERE e.project_id = p_project_id AND e.id = r.id AND r.place = ANY (v_mine)
-        RETURNING e.id, e.attempt
-    )
-    INSERT INTO execution_events (project_id, execution_id, event, attempt, worker)
-    SELECT p_project_id, completed.id, 'completed', completed.attempt, p_worker FROM completed;
+    IF cardinality(v_mine) = cardinality(p_execution_ids) THEN
+        RETURN QUERY SELECT r.id, true, 'completed' FROM unnest(p_execution_ids) AS r (id);
+        RETURN;
+    END IF;
 
     SELECT array_agg(r.place) INTO v_done
     FROM agent_executions e

@@ -1,6 +1,7 @@
 """A service that knows only SQL: `SELECT enqueue_execution(...)` in a transaction of its own."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -82,6 +83,20 @@ async def test_the_same_key_is_the_same_execution(
     again = await service.fetchval(KEYED, project, "review", REVIEW, user, "order-1")
 
     assert first == again
+
+
+async def test_a_repeat_from_another_time_zone_is_the_same_request(
+    service: asyncpg.Connection, project: UUID, user: UUID
+) -> None:
+    """A moment is a moment, however the session writes it."""
+    later = datetime.now(UTC) + timedelta(hours=1)
+    asked = (
+        "SELECT enqueue_execution($1, 'review', '{}', $2, p_idempotency_key => 'order-1', "
+        "p_not_before => $3)"
+    )
+    first = await service.fetchval(asked, project, user, later)
+    await service.execute("SET timezone = 'Asia/Kathmandu'")
+    assert await service.fetchval(asked, project, user, later) == first
 
 
 async def test_refusals_have_codes_of_their_own(

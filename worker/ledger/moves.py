@@ -7,6 +7,7 @@ share a call, so that a hundred attempts ending at once cost a few transactions.
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -67,7 +68,7 @@ class Ledger:
         answers: list[Enqueued] = []
 
         def keep(rows: Sequence[Mapping[str, Any]]) -> None:
-            answers.extend(_unless_conflict(enqueued(project_id, row)) for row in rows)
+            answers.extend(_unless_conflict(enqueued(project_id, row)) for row in _in_order(rows))
 
         asks = [(request, checked_input(request, self._input_limit)) for request in requests]
         project_id = requests[0].project_id
@@ -168,7 +169,7 @@ class Ledger:
         self, project_id: UUID, asks: Sequence[Ask]
     ) -> list[Enqueued | IdempotencyConflictError]:
         rows = await self._pool.call(_ENQUEUE, project_id, *enqueue_columns(asks))
-        return [enqueued(project_id, row) for row in rows]
+        return [enqueued(project_id, row) for row in _in_order(rows)]
 
     async def _complete(self, project_id: UUID, items: Sequence[Completion]) -> list[Ended]:
         drafts = [(place, draft) for place, item in enumerate(items, 1) for draft in item.drafts]
@@ -271,6 +272,10 @@ def enqueued(project_id: UUID, row: Mapping[str, Any]) -> Enqueued | Idempotency
         scheduled_at=row["scheduled_at"],
         created=row["created"],
     )
+
+
+def _in_order(rows: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    return sorted(rows, key=itemgetter("ordinal"))
 
 
 def _unless_conflict(answer: Enqueued | IdempotencyConflictError) -> Enqueued:
