@@ -50,7 +50,7 @@ async def _make_template(admin_url: str) -> None:
     await migrate.upgrade(database_url(admin_url, TEMPLATE))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def admin_url() -> str:
     """The superuser's URL of the run's PostgreSQL."""
     return os.environ[_ADMIN]

@@ -12,7 +12,6 @@ from uuid import UUID
 import structlog
 
 from worker.aftermath import Aftermath
-from worker.attempt import Stop
 from worker.claimer import Claimer
 from worker.deliveries import Deliveries
 from worker.errors import AgentsLeakedError, CopydeskError
@@ -85,7 +84,7 @@ class WorkerService:
             await self._life.recover()
         takers = [
             self._keep(self._sweep.run(), "sweep"),
-            self._keep(self._signals.listen_cancel(self._cancel), "signals"),
+            self._keep(self._signals.listen_cancel(self._heard_cancel), "signals"),
         ]
         keepers = [
             self._keep(self._heartbeat.run(self._with_heartbeat), "heartbeat"),
@@ -156,8 +155,10 @@ class WorkerService:
         # Messages whose executions were given back come due again; nothing waits for them here.
         await asyncio.wait({intake}, timeout=1)
 
-    def _cancel(self, _project_id: UUID, execution_id: UUID) -> None:
-        self._executor.stop(execution_id, Stop.CANCEL)
+    def _heard_cancel(self, project_id: UUID, execution_id: UUID) -> None:
+        # Redis only hurries. Whether somebody asked, and in which project, stands in PostgreSQL.
+        if self._executor.holds(project_id, execution_id):
+            self._heartbeat.hurry()
 
     def _keep(self, work: Coroutine[object, object, None], part: str) -> asyncio.Task[None]:
         return asyncio.create_task(self._watched(work, part), name=part)
