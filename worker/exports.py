@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 from worker.agents.answers import AgentError
+from worker.errors import OutputInvalidError
 
 
 class ExportStore:
@@ -21,7 +22,10 @@ class ExportStore:
 
         Raises:
             AgentError: `exports_not_configured`, final; `export_not_stored`, retryable.
+            OutputInvalidError: the name leads out of the project's directory.
         """
+        if Path(name).name != name:
+            raise OutputInvalidError("exports.suffix: must be a file name's ending such as .zip")
         if self._root is None:
             raise AgentError(
                 "COPYDESK_EXPORTS_DIRECTORY is not set; name a directory for export files",

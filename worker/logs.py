@@ -2,7 +2,7 @@
 
 JSON where a machine reads, colours on a terminal. Lines of libraries take the same road, so that
 they too carry the ids bound by `execution_log`. Values are escaped: whatever an agent logs stays
-one line.
+one line, and belongs to the attempt it was logged in.
 """
 
 import logging
@@ -27,6 +27,7 @@ _HIDDEN = "[redacted]"
 _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
 _ESCAPES.update({0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t", 0x2028: "\\u2028", 0x2029: "\\u2029"})
 _LINE_ESCAPES = {code: text for code, text in _ESCAPES.items() if code not in (0x09, 0x0A)}
+_IDS = frozenset({"project_id", "execution_id", "attempt", "agent", "correlation_id", "worker"})
 _MULTILINE = frozenset({"exception", "stack"})
 
 
@@ -57,6 +58,13 @@ class Redact:
         return text.translate(_LINE_ESCAPES if key in _MULTILINE else _ESCAPES)
 
 
+def _add_bound(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Processor: adds what is bound; of an id, a line's own value is kept as `given_...`."""
+    bound = structlog.contextvars.get_contextvars()
+    given = {f"given_{name}": event.pop(name) for name in _IDS & bound.keys() & event.keys()}
+    return {**bound, **event, **given}
+
+
 class _Handler(logging.StreamHandler[TextIO]):
     """Writes lines; one that cannot be written is mentioned, where logging would print it all."""
 
@@ -77,7 +85,7 @@ def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
         settings.log_format == "auto" and not stream.isatty()
     )
     shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
+        _add_bound,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.PositionalArgumentsFormatter(),
