@@ -19,6 +19,8 @@ from worker.errors import CopydeskError, DatabaseUnavailableError
 from worker.identifiers import parse_project
 from worker.ledger.faults import FAULTS, translate
 
+_BIND = text("SELECT set_config('app.project_id', :project, true)")
+
 
 class Database:
     """The app role's engine.
@@ -65,10 +67,7 @@ class Database:
         """
         project = parse_project(project_id)
         async with self._transaction(snapshot=snapshot) as connection:
-            await connection.execute(
-                text("SELECT set_config('app.project_id', :project, true)"),
-                {"project": str(project)},
-            )
+            await connection.execute(_BIND, {"project": str(project)})
             async with AsyncSession(connection, expire_on_commit=False) as session:
                 yield session
                 await session.flush()
@@ -77,6 +76,8 @@ class Database:
     async def unscoped(self) -> AsyncIterator[AsyncConnection]:
         """Begin a transaction without a project: it can reach users, workers and the catalog."""
         async with self._transaction(snapshot=False) as connection:
+            # Also where somebody has bound the whole session by mistake.
+            await connection.execute(_BIND, {"project": ""})
             yield connection
 
     @asynccontextmanager
