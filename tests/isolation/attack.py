@@ -9,7 +9,7 @@ after.
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -43,6 +43,13 @@ class Side:
     document_type: str
     canary: str
 
+    @classmethod
+    def nobodys(cls) -> "Side":
+        """Return ids and names that stand for nothing anywhere."""
+        word = uuid4().hex
+        ids = (uuid4(), uuid4(), uuid4(), uuid4(), uuid4(), uuid4())
+        return cls(*ids, key=f"key-{word}", document_type=f"plan_{word}", canary=f"word-{word}")
+
     @property
     def executions(self) -> list[UUID]:
         """One in each state."""
@@ -65,6 +72,9 @@ class Ground:
 
 def masked(text: str, given: object) -> str:
     """Return a text with what was given named so, and all other ids and times left out."""
+    if isinstance(given, Side):
+        for name, value in asdict(given).items():
+            text = text.replace(str(value), name.upper())
     return _TIME.sub("TIME", _ID.sub("ID", text.replace(str(given), "GIVEN")))
 
 
@@ -113,6 +123,17 @@ async def fingerprint(ground: Ground) -> list[str]:
         for table, column in TABLES
     )
     return [row["digest"] for row in await ground.database.ask(digests, ground.theirs.project)]
+
+
+async def forget_what_was_made(ground: Ground) -> None:
+    """Remove what an attack has recorded in its own project, so that the next one finds it so."""
+    known = [*ground.mine.executions, *ground.theirs.executions]
+    await ground.database.ask(
+        "DELETE FROM agent_executions WHERE project_id = $1 AND (retry_of IS NOT NULL OR "
+        "created_at > (SELECT max(created_at) FROM agent_executions WHERE id = ANY ($2)))",
+        ground.mine.project,
+        known,
+    )
 
 
 class Intruder:

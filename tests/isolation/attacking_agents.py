@@ -7,6 +7,7 @@ import struct
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from pydantic import BaseModel
 
@@ -143,6 +144,21 @@ def rummager(context: ThreadContext, input: Target) -> Outcome:  # noqa: A002, A
         except OSError:
             continue
     return Outcome(output={"given": "\n".join(given), "sockets": families})
+
+
+@agent("burglar", max_attempts=1, isolation="process")
+def burglar(context: ThreadContext, input: Target) -> Outcome:  # noqa: A002, ARG001
+    """Read the environment of the worker that began this process."""
+    kept = Path(f"/proc/{os.getppid()}/environ").read_text()
+    return Outcome(output={"names": [each.split("=")[0] for each in kept.split("\0")]})
+
+
+@agent("insider", max_attempts=1)
+async def insider(context: RunContext, input: Target) -> Outcome:  # noqa: A002
+    """Turn its reader, behind the contract, to the other project."""
+    context._reader._project_id = UUID(input.project_id)  # type: ignore[attr-defined]
+    found = await context.document(input.document_type)
+    return Outcome(output={"content": found.content.strip()})
 
 
 agents: list[Agent] = [value for value in globals().values() if isinstance(value, Agent)]

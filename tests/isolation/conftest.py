@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 
+from tests.cli.conftest import copydesk  # noqa: F401 - a fixture
 from tests.conftest import make_settings
 from tests.isolation.attack import Ground, fingerprint, prepare
 from tests.isolation.canaries import CANARY, Seeded, seed
@@ -69,6 +70,16 @@ class Workplace:
     client: Client
     mine: WorkDesk
     theirs: WorkDesk
+
+
+def target(ground: Ground, how: str = "") -> dict[str, str]:
+    """Return what an attacking agent is told of the other project."""
+    return {
+        "project_id": str(ground.theirs.project),
+        "execution_id": str(ground.theirs.running),
+        "document_type": ground.theirs.document_type,
+        "how": how,
+    }
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import structlog
@@ -13,7 +12,7 @@ import structlog
 from models.states import State
 from tests.isolation.attack import Ground
 from tests.isolation.attacking_agents import FORGERIES
-from tests.isolation.conftest import Workplace
+from tests.isolation.conftest import Workplace, target
 from tests.support.workers import running_worker
 from worker.errors import OutputInvalidError
 from worker.exports import ExportStore
@@ -30,16 +29,6 @@ def own_logging() -> Iterator[None]:
     yield
     root.handlers, root.level = handlers, level
     structlog.reset_defaults()
-
-
-def target(ground: Ground, how: str = "") -> dict[str, Any]:
-    """Return what an agent is told of the other project."""
-    return {
-        "project_id": str(ground.theirs.project),
-        "execution_id": str(ground.theirs.running),
-        "document_type": ground.theirs.document_type,
-        "how": how,
-    }
 
 
 def below(directory: Path) -> set[str]:

@@ -1,6 +1,5 @@
-"""Another project's ids, given to every move and every call, are ids that do not exist."""
+"""Another project's ids, given to every move, are ids that do not exist."""
 
-import inspect
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
@@ -38,14 +37,6 @@ MOVES: dict[str, Move] = {
     "progress": lambda ledger, project, id_: ledger.progress(project, [Progress(id_, 1, 0.5, "")]),
 }
 
-CALLS: dict[str, Callable[[Client, UUID, UUID], Awaitable[Any]]] = {
-    "status": lambda client, project, id_: client.status(project, id_),
-    "execution": lambda client, project, id_: client.execution(project, id_),
-    "wait": lambda client, project, id_: client.wait(project, id_, timeout=5),
-    "cancel": lambda client, project, id_: client.cancel(project, id_),
-    "dead_letters.retry": lambda client, project, id_: client.dead_letters.retry(project, [id_]),
-}
-
 
 async def answer(call: Awaitable[Any], id_: UUID) -> str:
     """Return what a call answers or raises, in words, with its id left out."""
@@ -73,18 +64,6 @@ def test_every_move_is_attacked() -> None:
     assert public - {"enqueue", "enqueue_many"} == set(MOVES)
 
 
-def test_every_call_that_takes_an_id_is_attacked() -> None:
-    """A call that is added is added here too."""
-    takes_id = {
-        name
-        for name, call in vars(Client).items()
-        if not name.startswith("_")
-        and inspect.iscoroutinefunction(call)
-        and {"execution_id", "correlation_id"} & set(inspect.signature(call).parameters)
-    }
-    assert takes_id - {"enqueue"} == {name for name in CALLS if "." not in name}
-
-
 @pytest.mark.parametrize("move", MOVES)
 async def test_a_move_on_another_projects_execution_is_one_on_nothing(
     move: str, victim: Seeded, stranger: Seeded
@@ -99,21 +78,6 @@ async def test_a_move_on_another_projects_execution_is_one_on_nothing(
         theirs = await answer(MOVES[move](ledger, stranger.project, id_), id_)
         nobodys = await answer(MOVES[move](ledger, stranger.project, ghost), ghost)
         assert theirs == nobodys
-
-    assert await everything(victim) == before
-
-
-async def test_a_call_with_another_projects_ids_is_one_with_unknown_ids(
-    victim: Seeded, stranger: Seeded, client: Client
-) -> None:
-    """Whether an id stands for something elsewhere cannot be found out."""
-    before, ghost = await everything(victim), uuid4()
-
-    for name, call in CALLS.items():
-        for id_ in (victim.running.execution_id, victim.failed.execution_id, victim.correlation):
-            theirs = await answer(call(client, stranger.project, id_), id_)
-            nobodys = await answer(call(client, stranger.project, ghost), ghost)
-            assert theirs == nobodys, name
 
     assert await everything(victim) == before
 
