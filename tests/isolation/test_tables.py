@@ -14,11 +14,10 @@ import asyncpg
 import pytest
 
 from models.base import Base
-from models.declarations import project_owned
 from models.roles import APP, CONTROL_COLUMNS, DISPATCH
-from tests.isolation.canaries import CANARY, Seeded
+from tests.isolation.attack import TABLES, Ground
+from tests.isolation.canaries import CANARY
 
-TABLES = sorted(project_owned().items())
 SCOPES = ["never set", "set by an earlier transaction", "another project's"]
 
 # No such privilege; no such setting; an empty setting is no uuid: each of them fails closed.
@@ -26,19 +25,17 @@ CLOSED = {"42501", "42704", "22P02"}
 
 
 @asynccontextmanager
-async def attacker(
-    role: str, scope: str, victim: Seeded, stranger: Seeded
-) -> AsyncIterator[asyncpg.Connection]:
-    """Connect as a role, with a scope that is not the victim's."""
-    connection = await asyncpg.connect(victim.desk.database.as_role(role))
+async def attacker(role: str, scope: str, ground: Ground) -> AsyncIterator[asyncpg.Connection]:
+    """Connect as a role, with a scope that is not the other project's."""
+    connection = await asyncpg.connect(ground.database.as_role(role))
     if scope == SCOPES[1]:
         async with connection.transaction():
             await connection.execute(
-                "SELECT set_config('app.project_id', $1, true)", str(victim.project)
+                "SELECT set_config('app.project_id', $1, true)", str(ground.theirs.project)
             )
     elif scope == SCOPES[2]:
         await connection.execute(
-            "SELECT set_config('app.project_id', $1, false)", str(stranger.project)
+            "SELECT set_config('app.project_id', $1, false)", str(ground.mine.project)
         )
     try:
         yield connection
@@ -46,9 +43,9 @@ async def attacker(
         await connection.close()
 
 
-async def contents(victim: Seeded, table: str) -> list[str]:
+async def contents(ground: Ground, table: str) -> list[str]:
     """Return every row of a table as the superuser sees it."""
-    rows = await victim.desk.database.ask(f"SELECT t::text AS row FROM {table} t ORDER BY 1")
+    rows = await ground.database.ask(f"SELECT t::text AS row FROM {table} t ORDER BY 1")
     return [row["row"] for row in rows]
 
 
@@ -83,26 +80,26 @@ def writes(table: str, column: str) -> list[str]:
 @pytest.mark.parametrize("role", [APP, DISPATCH])
 @pytest.mark.parametrize(("table", "column"), TABLES)
 async def test_nothing_of_a_project_is_read_or_written_from_outside_it(
-    table: str, column: str, role: str, victim: Seeded, stranger: Seeded
+    table: str, column: str, role: str, ground: Ground
 ) -> None:
     """Reads, writes, locks, copies and truncation, in each scope that is not the project's."""
-    before = await contents(victim, table)
+    before = await contents(ground, table)
     assert any(CANARY in row for row in before)
     sees_that_there_is_work = (role, table) == (DISPATCH, "agent_executions")
-    [stolen] = await victim.desk.database.ask(
+    [stolen] = await ground.database.ask(
         f"SELECT to_jsonb(t)::text AS row FROM {table} t WHERE {column} = $1 LIMIT 1",
-        victim.project,
+        ground.theirs.project,
     )
     for scope in SCOPES:
-        async with attacker(role, scope, victim, stranger) as connection:
+        async with attacker(role, scope, ground) as connection:
             read = await attempt(connection, f"SELECT t::text AS row FROM {table} t")
             assert all(CANARY not in row["row"] for row in read)
             if not sees_that_there_is_work:
                 for lock in ("", "FOR UPDATE", "FOR KEY SHARE"):
                     query = f"SELECT 1 FROM {table} WHERE {column} = $1 {lock}"
-                    assert await attempt(connection, query, victim.project) == []
+                    assert await attempt(connection, query, ground.theirs.project) == []
             for statement in writes(table, column):
-                assert await attempt(connection, statement, victim.project) == [], statement
+                assert await attempt(connection, statement, ground.theirs.project) == [], statement
             with pytest.raises(asyncpg.PostgresError) as refused:
                 await connection.execute(
                     f"INSERT INTO {table} OVERRIDING SYSTEM VALUE "
@@ -114,7 +111,7 @@ async def test_nothing_of_a_project_is_read_or_written_from_outside_it(
                 await connection.execute(f"TRUNCATE {table} CASCADE")
             await copies(connection, table)
 
-    assert await contents(victim, table) == before
+    assert await contents(ground, table) == before
 
 
 async def copies(connection: asyncpg.Connection, table: str) -> None:
@@ -132,14 +129,12 @@ async def copies(connection: asyncpg.Connection, table: str) -> None:
 
 
 @pytest.mark.parametrize("scope", [*SCOPES, "its own"])
-async def test_row_security_cannot_be_switched_off(
-    scope: str, victim: Seeded, stranger: Seeded
-) -> None:
+async def test_row_security_cannot_be_switched_off(scope: str, ground: Ground) -> None:
     """The gate: with row_security off every table is refused, even inside its own project."""
-    async with attacker(APP, scope, victim, stranger) as connection:
+    async with attacker(APP, scope, ground) as connection:
         if scope == "its own":
             await connection.execute(
-                "SELECT set_config('app.project_id', $1, false)", str(victim.project)
+                "SELECT set_config('app.project_id', $1, false)", str(ground.theirs.project)
             )
         await connection.execute("SET row_security = off")
         for table, _ in TABLES:
@@ -147,21 +142,19 @@ async def test_row_security_cannot_be_switched_off(
                 await connection.fetch(f"SELECT 1 FROM {table} LIMIT 0")
 
 
-async def test_the_owner_sees_nothing_either(victim: Seeded, stranger: Seeded) -> None:
+async def test_the_owner_sees_nothing_either(ground: Ground) -> None:
     """Row level security is forced: even the role that migrates reads no project's rows."""
     for scope in SCOPES:
-        async with attacker("copydesk_owner", scope, victim, stranger) as connection:
+        async with attacker("copydesk_owner", scope, ground) as connection:
             for table, column in TABLES:
                 query = f"SELECT 1 FROM {table} WHERE {column} = $1"
-                assert await attempt(connection, query, victim.project) == []
+                assert await attempt(connection, query, ground.theirs.project) == []
 
 
-async def test_the_dispatch_role_sees_control_columns_and_moves_leases(
-    victim: Seeded, stranger: Seeded
-) -> None:
+async def test_the_dispatch_role_sees_control_columns_and_moves_leases(ground: Ground) -> None:
     """Column by column: it sees that there is work, never what it is."""
     columns = [column.name for column in Base.metadata.tables["agent_executions"].columns]
-    async with attacker(DISPATCH, SCOPES[0], victim, stranger) as connection:
+    async with attacker(DISPATCH, SCOPES[0], ground) as connection:
         readable, writable = [], []
         for column in columns:
             with suppress(asyncpg.InsufficientPrivilegeError):
@@ -170,7 +163,7 @@ async def test_the_dispatch_role_sees_control_columns_and_moves_leases(
             with suppress(asyncpg.InsufficientPrivilegeError):
                 await connection.execute(
                     f"UPDATE agent_executions SET {column} = DEFAULT WHERE id = $1",
-                    victim.failed.execution_id,
+                    ground.theirs.failed,
                 )
                 writable.append(column)
 
@@ -182,9 +175,9 @@ async def test_the_dispatch_role_sees_control_columns_and_moves_leases(
 
 
 @pytest.mark.parametrize("role", [APP, DISPATCH])
-async def test_running_roles_create_nothing(role: str, victim: Seeded, stranger: Seeded) -> None:
+async def test_running_roles_create_nothing(role: str, ground: Ground) -> None:
     """Temporary tables would carry rows over on a pooled connection; others would stay."""
-    async with attacker(role, SCOPES[0], victim, stranger) as connection:
+    async with attacker(role, SCOPES[0], ground) as connection:
         for statement in (
             "CREATE TEMPORARY TABLE t (a int)",
             "CREATE TABLE t (a int)",
@@ -199,20 +192,20 @@ async def test_running_roles_create_nothing(role: str, victim: Seeded, stranger:
                 await connection.execute(statement)
 
 
-async def test_each_role_has_its_own_functions_only(victim: Seeded, stranger: Seeded) -> None:
+async def test_each_role_has_its_own_functions_only(ground: Ground) -> None:
     """The app role finds no work across projects; the dispatch role makes no move."""
-    nobody = "'00000000-0000-0000-0000-000000000000'"
+    nobody, theirs = "'00000000-0000-0000-0000-000000000000'", ground.theirs.project
     forbidden = {
         APP: [f"SELECT find_due('{{review}}', {nobody}, 9, 9)", "SELECT find_expired(9)"],
         DISPATCH: [
-            f"SELECT enter_project('{victim.project}')",
-            f"SELECT claim_executions('{victim.project}', '{{}}', 'w', '1s', '{{}}', '{{}}')",
-            f"SELECT cancel_executions('{victim.project}', '{{}}', '')",
+            f"SELECT enter_project('{theirs}')",
+            f"SELECT claim_executions('{theirs}', '{{}}', 'w', '1s', '{{}}', '{{}}')",
+            f"SELECT cancel_executions('{theirs}', '{{}}', '')",
             f"SELECT create_project('n', {nobody})",
         ],
     }
     for role, statements in forbidden.items():
-        async with attacker(role, SCOPES[0], victim, stranger) as connection:
+        async with attacker(role, SCOPES[0], ground) as connection:
             for statement in statements:
                 with pytest.raises(asyncpg.InsufficientPrivilegeError, match="function"):
                     await connection.fetch(statement)
