@@ -13,7 +13,17 @@ from platform import python_version
 import uvloop
 
 from benchmarks.figures import Figures, Target, markdown
-from benchmarks.scenarios import documents, drains, enqueue, fleet, growth, idle, noise, waiting
+from benchmarks.scenarios import (
+    calls,
+    documents,
+    drains,
+    enqueue,
+    fleet,
+    growth,
+    idle,
+    noise,
+    waiting,
+)
 from benchmarks.sizes import FULL, TINY, Size
 from benchmarks.stage import POSTGRES, Stage, opened_stage
 
@@ -23,6 +33,7 @@ SCENARIOS = {
     "idle": idle.run,
     "waiting": waiting.run,
     "documents": documents.run,
+    "calls": calls.run,
     "fleet": fleet.run,
     "noise": noise.run,
     "growth": growth.run,

@@ -49,10 +49,14 @@ class Aftermath:
         while self._ended:
             over, self._ended = self._ended, []
             batch = [(attempt, ended) for attempt, ended in over if ended is not None]
-            for attempt, ended in over:
-                if ended is None or ended.status in (None, State.RUNNING):
-                    # Somebody else has it now, or will: this worker no longer keeps the message.
-                    await self._deliveries.put_back(_place(attempt), _LOST)
+            # Somebody else has it now, or will: this worker no longer keeps the message.
+            lost = [
+                (_place(attempt), _LOST)
+                for attempt, ended in over
+                if ended is None or ended.status in (None, State.RUNNING)
+            ]
+            if lost:
+                await self._deliveries.put_back(lost)
             await asyncio.gather(
                 self._tell_waiters(batch), self._end_messages(batch), self._hint_next(batch)
             )
@@ -61,9 +65,7 @@ class Aftermath:
         projects: dict[UUID, list[UUID]] = defaultdict(list)
         for attempt, ended in batch:
             projects[attempt.claim.project_id].append(ended.execution_id)
-        await asyncio.gather(
-            *(self._signals.publish_ended(project, ids) for project, ids in projects.items())
-        )
+        await self._signals.publish_ended(projects)
 
     async def _end_messages(self, batch: list[tuple[Attempt, Ended]]) -> None:
         final = [(a, e) for a, e in batch if e.status is not None and State(e.status).is_final]
@@ -90,14 +92,18 @@ class Aftermath:
 
     async def _hint_next(self, batch: list[tuple[Attempt, Ended]]) -> None:
         """Let the next try begin on time: by the message that stands there, or a new hint."""
-        for attempt, ended in batch:
-            if ended.status != State.PENDING or ended.scheduled_at is None:
-                continue
-            after = max(ended.scheduled_at - datetime.now(UTC), timedelta(0))
-            await self._deliveries.put_back(_place(attempt), after)
-            await self._hints.send(
-                [HintToSend(attempt.claim.project_id, ended.execution_id, ended.scheduled_at)]
-            )
+        again = [
+            (attempt, ended.scheduled_at)
+            for attempt, ended in batch
+            if ended.status == State.PENDING and ended.scheduled_at is not None
+        ]
+        if not again:
+            return
+        now = datetime.now(UTC)
+        await self._deliveries.put_back(
+            (_place(attempt), max(due - now, timedelta(0))) for attempt, due in again
+        )
+        await self._hints.send([HintToSend(*_place(attempt), due) for attempt, due in again])
 
 
 def _place(attempt: Attempt) -> Place:

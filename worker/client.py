@@ -264,7 +264,7 @@ class Client:
         if status == "running":
             await self._signals.publish_cancel(project, execution)
         elif status == "cancelled":
-            await self._signals.publish_ended(project, [execution])
+            await self._signals.publish_ended({project: [execution]})
         return status
 
     async def create_user(self, *, email: str, name: str) -> UUID:

@@ -16,7 +16,7 @@ from uuid import UUID
 import structlog
 
 from models.states import State
-from worker.claimer import Claimer, by_project
+from worker.claimer import Answers, Claimer, by_project
 from worker.errors import CopydeskError
 from worker.ledger import Claim, Ledger
 from worker.queue.envelope import Hint
@@ -80,53 +80,72 @@ class Deliveries:
         return {place: self._open.pop(place) for place in places if place in self._open}
 
     async def _handle(self, messages: list[Delivery]) -> None:
-        rows = await asyncio.gather(*(self._row(message) for message in messages))
-        wanted = []
-        for message, row in zip(messages, rows, strict=True):
-            if row is not None:
-                wanted.append((row, message))
-        found = by_project(row for row, _ in wanted)
+        wanted = [(place, m) for m in messages if (place := _hinted(m)) is not None]
+        requests = [m for m in messages if _hinted(m) is None]
+        if requests:
+            rows = await asyncio.gather(*(self._recorded(message) for message in requests))
+            wanted += [(row, m) for row, m in zip(rows, requests, strict=True) if row is not None]
         # Registered first: an attempt may have ended before the claim's answer is looked at.
         for place, message in wanted:
             self._open[place].append(message)
-        await asyncio.gather(*(self._claim(project_id, ids) for project_id, ids in found.items()))
+        found = by_project(place for place, _ in wanted)
+        answers = await asyncio.gather(
+            *(self._claimer.claim(project_id, ids, "hint") for project_id, ids in found.items())
+        )
+        for (project_id, ids), answer in zip(found.items(), answers, strict=True):
+            await self._answered(project_id, ids, answer)
 
-    async def _row(self, message: Delivery) -> Place | None:
+    async def _recorded(self, message: Delivery) -> Place | None:
         content = message.content
         if isinstance(content, Hint):
-            return content.project_id, content.execution_id
+            raise TypeError("a hint has its row already")
         if content.idempotency_key is None:
             content = content.model_copy(update={"idempotency_key": _key(message.job_id)})
         try:
             recorded = await self._ledger.enqueue(content)
         except CopydeskError as error:
             if error.retryable:
-                await self.queue.defer(message.job_id, _unix_ms(_DATABASE_AWAY))
+                await self.queue.defer([(message.job_id, _unix_ms(_DATABASE_AWAY))])
             else:
                 await self.queue.quarantine(message.job_id, message.raw, error.code, error.message)
             return None
         return recorded.project_id, recorded.execution_id
 
-    async def _claim(self, project_id: UUID, execution_ids: list[UUID]) -> None:
-        answers = await self._claimer.claim(project_id, execution_ids, "hint")
+    async def _answered(
+        self, project_id: UUID, execution_ids: list[UUID], answers: Answers
+    ) -> None:
+        over: list[Ending] = []
+        later: list[tuple[Place, timedelta]] = []
         for execution_id in execution_ids:
+            place = (project_id, execution_id)
             if execution_id not in answers:
                 # Where it runs here, its end is this message's end too. Else there was no slot, or
                 # no database: due again in a moment, or at once elsewhere when this worker stops.
-                if not self._claimer.holds(project_id, execution_id):
-                    after = timedelta(0) if self._claimer.is_quiet else _DATABASE_AWAY
-                    await self.put_back((project_id, execution_id), after)
+                if not self._claimer.holds(*place):
+                    quiet = self._claimer.is_quiet
+                    later.append((place, timedelta(0) if quiet else _DATABASE_AWAY))
                 continue
             claim = answers[execution_id]
             if claim is None:
-                await self._refuse_unknown((project_id, execution_id))
+                await self._refuse_unknown(place)
+            elif State(claim.status).is_final:
+                over += endings(self._open.pop(place, []), claim)
             elif not claim.claimed:
-                await self._not_claimed(claim)
+                later.append((place, self._wait_for(claim)))
+        if over:
+            await self.queue.finish(over)
+        if later:
+            await self.put_back(later)
 
-    async def put_back(self, place: Place, after: timedelta) -> None:
-        """Put the messages of an execution back into the queue until `after` from now."""
-        for message in self._open.pop(place, ()):
-            await self.queue.defer(message.job_id, _unix_ms(after))
+    async def put_back(self, places: Iterable[tuple[Place, timedelta]]) -> None:
+        """Put the messages of executions back into the queue, each for a time from now."""
+        messages = [
+            (message.job_id, _unix_ms(after))
+            for place, after in places
+            for message in self._open.pop(place, ())
+        ]
+        if messages:
+            await self.queue.defer(messages)
 
     async def _refuse_unknown(self, place: Place) -> None:
         # Also the answer where another project has it: an id of theirs says nothing here.
@@ -139,18 +158,20 @@ class Deliveries:
                 "execution_id: the project has no such execution",
             )
 
-    async def _not_claimed(self, claim: Claim) -> None:
-        place = (claim.project_id, claim.execution_id)
-        if State(claim.status).is_final:
-            await self.queue.finish(endings(self._open.pop(place, []), claim))
-        elif claim.status == State.PENDING and claim.scheduled_at > datetime.now(UTC):
-            await self.put_back(place, claim.scheduled_at - datetime.now(UTC))
-        elif claim.status == State.PENDING:
-            if claim.agent_type not in self._claimer.agents:
-                self._log.error("no_such_agent_here", agent=claim.agent_type)
-            await self.put_back(place, _NO_AGENT_HERE)
-        else:
-            await self.put_back(place, self._lease)
+    def _wait_for(self, claim: Claim) -> timedelta:
+        """Return when it is worth to ask again for what was not claimed."""
+        if claim.status != State.PENDING:
+            return self._lease
+        if claim.scheduled_at > datetime.now(UTC):
+            return claim.scheduled_at - datetime.now(UTC)
+        if claim.agent_type not in self._claimer.agents:
+            self._log.error("no_such_agent_here", agent=claim.agent_type)
+        return _NO_AGENT_HERE
+
+
+def _hinted(message: Delivery) -> Place | None:
+    content = message.content
+    return (content.project_id, content.execution_id) if isinstance(content, Hint) else None
 
 
 def endings(messages: Sequence[Delivery], claim: Claim) -> list[Ending]:

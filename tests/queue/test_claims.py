@@ -69,7 +69,7 @@ async def test_a_paused_owner_cannot_end_what_its_successor_runs(
         before = await redis.zscore(redis.default_queue_name, job_id)
         assert await paused.end(paused.deliveries) == [False]
         assert await first.extend([job_id]) == [False]
-        assert await first.defer(job_id, now_ms() + 60_000) is False
+        assert await first.defer([(job_id, now_ms() + 60_000)]) == [False]
         assert await redis.zscore(redis.default_queue_name, job_id) == before
         assert await job.status() == JobStatus.in_progress
         assert await heir.end(heir.deliveries) == [True]
@@ -125,7 +125,7 @@ async def test_a_deferred_message_comes_back_at_its_time_to_anyone(
     async with running(worker):
         await eventually(lambda: desk.ids == [job.job_id])
         week = 7 * 86_400_000
-        assert await worker.defer(job.job_id.encode(), now_ms() + week)
+        assert await worker.defer([(job.job_id.encode(), now_ms() + week)]) == [True]
         assert worker.under_way == []
         assert await job.status() == JobStatus.deferred
         assert await redis.pttl(f"arq:job:{job.job_id}") > week

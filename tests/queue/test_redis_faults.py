@@ -62,7 +62,7 @@ async def test_a_message_under_way_outlives_a_restart(
         own_server.kill()
         assert await desk.end(desk.deliveries) == [False], "no answer, and no exception"
         assert await worker.extend([job_id.encode()]) == [False]
-        assert await worker.defer(job_id.encode(), 1) is False
+        assert await worker.defer([(job_id.encode(), 1)]) == [False]
         assert await worker.quarantine(job_id.encode(), b"", "code", "reason") is False
         own_server.start()
         await eventually(lambda: answers(own_redis))

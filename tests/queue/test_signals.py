@@ -107,7 +107,7 @@ async def test_whoever_waits_is_woken_by_the_ending(own_redis: ArqRedis) -> None
     async with signals.ended(project, [execution]) as ended:
         assert await ended.wait(10), "the subscription took effect: look once"
         assert not await ended.wait(0.01)
-        assert await signals.publish_ended(project, [uuid4(), execution])
+        assert await signals.publish_ended({project: [uuid4(), execution]})
         assert await ended.wait(10)
         assert not await ended.wait(0.01)
 
@@ -118,8 +118,8 @@ async def test_other_executions_and_projects_do_not_wake_it(own_redis: ArqRedis)
     async with signals.ended(project, [mine]) as one, signals.ended(project) as whole:
         assert await one.wait(10)
         await whole.wait(0.01)
-        await signals.publish_ended(uuid4(), [mine])
-        await signals.publish_ended(project, [uuid4()])
+        await signals.publish_ended({uuid4(): [mine]})
+        await signals.publish_ended({project: [uuid4()]})
         assert await whole.wait(10)
         assert not await one.wait(0.01)
 
@@ -130,9 +130,9 @@ async def test_many_endings_are_told_in_one_call(own_redis: ArqRedis) -> None:
     many = [uuid4() for _ in range(1200)]
     async with signals.ended(project, many[-1:]) as ended:
         assert await ended.wait(10)
-        assert await signals.publish_ended(project, many)
+        assert await signals.publish_ended({project: many})
         assert await ended.wait(10)
-    assert await signals.publish_ended(project, [])
+    assert await signals.publish_ended({project: []})
 
 
 async def test_one_connection_serves_all_waits_and_closes_with_the_last(
@@ -165,7 +165,7 @@ async def test_signals_survive_a_restart_and_never_raise(
         assert await ended.wait(10)
         own_server.kill()
         assert not await signals.publish_cancel(project, execution)
-        assert not await signals.publish_ended(project, [execution])
+        assert not await signals.publish_ended({project: [execution]})
         assert not await ended.wait(0.01)
         own_server.start()
         assert await ended.wait(10), "news may have been missed: look once"
@@ -181,4 +181,4 @@ async def test_signals_survive_a_restart_and_never_raise(
 
 async def publish(signals: Signals, project: UUID, execution: UUID) -> bool:
     """Publish an ending; return whether Redis took it."""
-    return await signals.publish_ended(project, [execution])
+    return await signals.publish_ended({project: [execution]})

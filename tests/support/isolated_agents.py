@@ -80,7 +80,7 @@ async def own_endless(context: RunContext, input: Gate) -> Outcome:  # noqa: A00
         time.sleep(3600)  # noqa: ASYNC251 - what this agent is for
 
 
-@agent("own_hasty", timeout=1.5, max_attempts=1, isolation="process")
+@agent("own_hasty", timeout=5, max_attempts=1, isolation="process")
 async def own_hasty(context: RunContext, input: Gate) -> Outcome:  # noqa: A002
     """Have too little time, and never return."""
     return await own_endless.function(context, input)  # type: ignore[no-any-return]

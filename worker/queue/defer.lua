@@ -1,16 +1,23 @@
--- Put a claimed message back until a time, only where the claim is still the owner's.
+-- Put claimed messages back until a time, only where the claim is still the owner's.
 --
--- Its payload is kept at least as long as a new message of that time would be.
+-- The payload is kept at least as long as a new message of that time would be.
 --
 -- KEYS  1 queue
--- ARGV  1 owner's token, 2 id, 3 due (Unix ms), 4 how long the payload outlives that (ms)
--- Gives 1 when put back, 0 when the claim is no longer the owner's.
+-- ARGV  1 owner's token, 2 how long a payload outlives its time (ms), then for each message: id,
+--       due (Unix ms)
+-- Gives for each message 1 when put back, 0 when the claim is no longer the owner's.
 
-local lock = 'arq:in-progress:' .. ARGV[2]
-if redis.pcall('GET', lock) ~= ARGV[1] then
-  return 0
+local answer = {}
+for i = 3, #ARGV, 2 do
+  local id, due = ARGV[i], ARGV[i + 1]
+  local lock = 'arq:in-progress:' .. id
+  if redis.pcall('GET', lock) == ARGV[1] then
+    redis.call('DEL', lock)
+    redis.call('ZADD', KEYS[1], 'XX', due, id)
+    redis.call('PEXPIREAT', 'arq:job:' .. id, due + ARGV[2], 'GT')
+    answer[#answer + 1] = 1
+  else
+    answer[#answer + 1] = 0
+  end
 end
-redis.call('DEL', lock)
-redis.call('ZADD', KEYS[1], 'XX', ARGV[3], ARGV[2])
-redis.call('PEXPIREAT', 'arq:job:' .. ARGV[2], ARGV[3] + ARGV[4], 'GT')
-return 1
+return answer

@@ -133,17 +133,18 @@ class QueueWorker(Worker):
             self.jobs_failed += done and not ending.success
         return ended
 
-    async def defer(self, job_id: bytes, until_ms: int) -> bool:
-        """Put a message back until `until_ms` (Unix time); returns whether it was still ours."""
+    async def defer(self, messages: Sequence[tuple[bytes, int]]) -> list[bool]:
+        """Put messages back, each until a Unix time (ms); returns for each if it was ours."""
         try:
-            deferred = await self._moves.defer(job_id, until_ms)
+            deferred = await self._moves.defer(messages)
         except (RedisError, OSError) as error:
             self._ending.failed(error)
-            return False
+            return [False] * len(messages)
         finally:
-            self._let_go(job_id)
+            for job_id, _ in messages:
+                self._let_go(job_id)
         self._ending.over()
-        self.jobs_retried += deferred
+        self.jobs_retried += sum(deferred)
         return deferred
 
     async def extend(self, job_ids: Sequence[bytes]) -> list[bool]:
@@ -224,10 +225,10 @@ class QueueWorker(Worker):
         new = [one for one in deliveries if _name(one.job_id) not in self.tasks]
         if not new:
             return
+        loop = asyncio.get_running_loop()
         for delivery in new:
             # arq counts what is under way by its tasks; a future is all that it looks at.
-            under_way = asyncio.get_running_loop().create_future()
-            self.tasks[_name(delivery.job_id)] = cast("asyncio.Task[Any]", under_way)
+            self.tasks[_name(delivery.job_id)] = cast("asyncio.Task[Any]", loop.create_future())
         self.taken += len(new)
         try:
             await self._handler.handle(new)

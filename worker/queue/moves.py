@@ -87,10 +87,15 @@ class QueueMoves:
             ours += map(bool, await self._extend(self._keys, arguments))
         return ours
 
-    async def defer(self, job_id: bytes, until_ms: int) -> bool:
-        """Put a message back until a Unix time in ms; returns whether it was still ours."""
-        arguments: _Arguments = [self._owner, job_id, until_ms, self._redis.expires_extra_ms]
-        return bool(await self._defer(self._keys, arguments))
+    async def defer(self, messages: Sequence[tuple[bytes, int]]) -> list[bool]:
+        """Put messages back, each until a Unix time (ms); returns for each if it was ours."""
+        ours: list[bool] = []
+        for start in range(0, len(messages), _AT_ONCE):
+            arguments: _Arguments = [self._owner, self._redis.expires_extra_ms]
+            for message in messages[start : start + _AT_ONCE]:
+                arguments += message
+            ours += map(bool, await self._defer(self._keys, arguments))
+        return ours
 
 
 def _text(name: str) -> str:

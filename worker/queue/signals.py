@@ -7,7 +7,7 @@ waited out here and never raised.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, NoReturn
 from uuid import UUID
@@ -68,11 +68,13 @@ class Signals:
 
     async def publish_cancel(self, project_id: UUID, execution_id: UUID) -> bool:
         """Tell the workers to cancel an execution; returns whether Redis took it."""
-        return await self._publish(_channel(project_id, _CANCEL), [execution_id])
+        return await self._publish({_channel(project_id, _CANCEL): [execution_id]})
 
-    async def publish_ended(self, project_id: UUID, execution_ids: Sequence[UUID]) -> bool:
-        """Tell whoever waits that executions ended; returns whether Redis took it."""
-        return await self._publish(_channel(project_id, _ENDED), execution_ids)
+    async def publish_ended(self, ended: Mapping[UUID, Sequence[UUID]]) -> bool:
+        """Tell whoever waits that executions of projects ended; returns whether Redis took it."""
+        return await self._publish(
+            {_channel(project_id, _ENDED): ids for project_id, ids in ended.items()}
+        )
 
     async def listen_cancel(self, callback: Callable[[UUID, UUID], None]) -> NoReturn:
         """Call `callback(project_id, execution_id)` for every cancellation, until cancelled."""
@@ -126,7 +128,7 @@ class Signals:
         if last is not None:
             await asyncio.wait([last])
 
-    async def _publish(self, channel: str, executions: Sequence[UUID]) -> bool:
+    async def _publish(self, news: Mapping[str, Sequence[UUID]]) -> bool:
         if self._sending.pausing:
             return False
         try:
@@ -134,8 +136,10 @@ class Signals:
                 asyncio.timeout(_PATIENCE),
                 self._redis.pipeline(transaction=False) as pipe,
             ):
-                for start in range(0, len(executions), _BATCH):
-                    pipe.publish(channel, ",".join(map(str, executions[start : start + _BATCH])))
+                for channel, executions in news.items():
+                    for start in range(0, len(executions), _BATCH):
+                        part = executions[start : start + _BATCH]
+                        pipe.publish(channel, ",".join(map(str, part)))
                 await pipe.execute()
         except (RedisError, OSError) as error:
             self._sending.failed(error)
