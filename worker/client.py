@@ -10,7 +10,6 @@ An enqueue has been accepted when it returns: the row is committed. Redis is tol
 where it cannot be told a worker's sweep finds the row.
 """
 
-import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from time import monotonic
@@ -64,8 +63,7 @@ class Client:
         self._redis = open_redis(secret(settings.redis_url), queue_name=settings.queue_name)
         self._hints = HintSender(self._redis)
         self._signals = Signals(self._redis)
-        self._sending: set[asyncio.Task[bool]] = set()
-        self.dead_letters = DeadLetters(self._database, self._ledger, self._hints.send)
+        self.dead_letters = DeadLetters(self._database, self._ledger, self._hints.post)
 
     @classmethod
     def connect(cls, *, database_url: str, redis_url: str, **settings: object) -> Self:
@@ -82,8 +80,7 @@ class Client:
 
     async def close(self) -> None:
         """Send the hints under way and close every connection."""
-        if self._sending:
-            await asyncio.wait(set(self._sending), timeout=5)
+        await self._hints.settle()
         await self._pool.close()
         await self._database.close()
         await self._redis.aclose()
@@ -135,7 +132,7 @@ class Client:
             }
         )
         recorded = await self._ledger.enqueue(request)
-        await self._hint([recorded])
+        self._hint([recorded])
         return recorded
 
     async def enqueue_many(
@@ -152,7 +149,7 @@ class Client:
             return []
         checked = [EnqueueRequest.checked({**fields, "project_id": project}) for fields in requests]
         recorded = await self._ledger.enqueue_many(checked)
-        await self._hint(recorded)
+        self._hint(recorded)
         return recorded
 
     async def enqueue_in(
@@ -172,7 +169,7 @@ class Client:
         given = {"project_id": project_id, "agent_type": agent_type, "input": input, **options}
         request = EnqueueRequest.checked(given | ({"input": {}} if input is None else {}))
         recorded = await enqueue_joined(session, request, input_limit=self._input_limit)
-        call_after_commit(session, lambda: self._hint_later(recorded))
+        call_after_commit(session, lambda: self._hint([recorded]))
         return recorded
 
     async def status(self, project_id: UUID | str, correlation_id: UUID | str) -> StatusReport:
@@ -277,20 +274,14 @@ class Client:
             self._database, name=name, created_by=created_by, language=language
         )
 
-    async def _hint(self, recorded: Sequence[Enqueued]) -> None:
-        await self._hints.send(
+    def _hint(self, recorded: Sequence[Enqueued]) -> None:
+        self._hints.post(
             [
                 HintToSend(item.project_id, item.execution_id, item.scheduled_at)
                 for item in recorded
                 if item.status == "pending"
             ]
         )
-
-    def _hint_later(self, recorded: Enqueued) -> None:
-        hint = HintToSend(recorded.project_id, recorded.execution_id, recorded.scheduled_at)
-        task = asyncio.get_running_loop().create_task(self._hints.send([hint]))
-        self._sending.add(task)
-        task.add_done_callback(self._sending.discard)
 
 
 def _id(field: str, value: UUID | str) -> UUID:

@@ -1,6 +1,6 @@
 """Dead letters, for a person: look at what failed for good, and ask for it again."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -14,7 +14,7 @@ from worker.readings import DeadLetter, list_failed
 
 _MOST_AT_ONCE = 1000
 
-Hint = Callable[[Sequence[HintToSend]], Awaitable[bool]]
+Hint = Callable[[Sequence[HintToSend]], None]
 
 
 class DeadLetters:
@@ -86,5 +86,5 @@ class DeadLetters:
                 "execution_ids: the project has none of them as a failed or cancelled execution "
                 "without a successor"
             )
-        await self._hint([HintToSend(project, again.execution_id) for again in retried])
+        self._hint([HintToSend(project, again.execution_id) for again in retried])
         return retried

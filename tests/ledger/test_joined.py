@@ -10,7 +10,6 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from tests.support.databases import DatabaseUrls
-from tests.support.waiting import until
 from worker.client import Client
 from worker.errors import (
     IdempotencyConflictError,
@@ -49,7 +48,7 @@ class Service:
 
     async def hints(self) -> set[str]:
         """Return the ids in the queue, once no hint is under way any more."""
-        await until(lambda: not self._client._sending)
+        await self._client._hints.settle()
         members: Any = self._redis.zrange("arq:queue", 0, -1)
         return {member.decode() for member in members}
 

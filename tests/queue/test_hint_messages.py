@@ -3,15 +3,18 @@
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from arq.connections import ArqRedis
 from arq.constants import default_queue_name, job_key_prefix
 from fakeredis import FakeAsyncRedis
 
+from worker.queue import hints as messages
 from worker.queue.claims import Claimed
-from worker.queue.hints import HintSender, HintToSend
+from worker.queue.envelope import read_envelope
+from worker.queue.hints import HintSender, HintToSend, encode_hint, read_hint
+from worker.queue.payload import decode_payload
 from worker.queue.quarantine import KEPT, Quarantine
 
 
@@ -42,6 +45,63 @@ async def test_a_hint_is_an_arq_job_of_ids_and_nothing_else(memory: ArqRedis) ->
         "project_id": str(one.project_id),
         "execution_id": str(one.execution_id),
     }
+
+
+async def test_a_hint_that_is_read_back_is_the_same_hint(memory: ArqRedis) -> None:
+    """By the short way, and by the way of everybody's messages: both give the same."""
+    one = hint()
+    await HintSender(memory).send([one])
+    raw = await memory.get(job_key_prefix + str(one.execution_id)) or b""
+    payload = decode_payload(raw, limit=10_000)
+    assert read_hint(raw) == (read_envelope(payload), payload.enqueued_at_ms)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        (b'"v":1', b'"v":2'),
+        (b'"v":1', b'"v": 1'),
+        (b'"a":[]', b'"a":[1]'),
+        (b'"t":null', b'"t":1'),
+        (b"run_agent", b"run_agents"),
+        (b"},", b"}},"),
+        (b"{", b" {"),
+        (b'"et":', b'"et":-'),
+        (b'"execution_id":"', b'"execution_id":"A'),
+    ],
+)
+def test_what_is_written_in_any_other_way_is_read_the_careful_way(
+    change: tuple[bytes, bytes],
+) -> None:
+    """The short way knows one spelling to the letter."""
+    assert read_hint(encode_hint(hint(), 1).replace(*change, 1)) is None
+
+
+def test_a_hint_for_nobody_is_none() -> None:
+    """Nil ids are refused where everybody's are."""
+    nobody = HintToSend(UUID(int=0), uuid4())
+    assert read_hint(encode_hint(nobody, 1)) is None
+
+
+async def test_what_is_posted_goes_out_together(memory: ArqRedis) -> None:
+    """Nobody waits for Redis; what comes while one is under way goes in the next."""
+    sender = HintSender(memory)
+    hints = [hint() for _ in range(5)]
+    for one in hints:
+        sender.post([one])
+    assert await memory.zcard(default_queue_name) == 0
+    await sender.settle()
+    assert await memory.zcard(default_queue_name) == 5
+
+
+async def test_the_outbox_is_bounded(memory: ArqRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where Redis is slower than the callers, sweeps find what no hint tells of."""
+    monkeypatch.setattr(messages, "_OUTBOX", 3)
+    sender = HintSender(memory)
+    sender.post([hint() for _ in range(2)])
+    sender.post([hint() for _ in range(5)])
+    await sender.settle()
+    assert await memory.zcard(default_queue_name) == 3
 
 
 async def test_a_hint_for_later_waits_in_the_queue_until_then(memory: ArqRedis) -> None:

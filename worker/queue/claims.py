@@ -10,9 +10,10 @@ from uuid import UUID
 import structlog
 
 from worker.errors import CopydeskError, EnvelopeError
-from worker.queue.envelope import read_envelope
+from worker.queue.envelope import FUNCTION, read_envelope
+from worker.queue.hints import read_hint
 from worker.queue.messages import Delivery, Ending
-from worker.queue.payload import codec_of, decode_payload
+from worker.queue.payload import Payload, codec_of, decode_payload
 
 MOST_MESSAGES = 200
 FULL_BATCH_BYTES = 8_388_608
@@ -102,6 +103,8 @@ class Claimed:
         return self._read(limit)
 
     def _read(self, limit: int) -> Delivery:
+        if hint := read_hint(self.raw):
+            return Delivery(self.job_id, hint[0], Payload(FUNCTION, {}, hint[1], "json"), self.raw)
         payload = decode_payload(self.raw, limit=limit)
         return Delivery(self.job_id, read_envelope(payload), payload, self.raw)
 

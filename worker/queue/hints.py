@@ -6,7 +6,7 @@ latency, never work: the sweep finds the row. So nothing here raises, and nobody
 """
 
 import asyncio
-import json
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,11 +18,18 @@ from arq.constants import job_key_prefix
 from redis.exceptions import RedisError
 
 from worker.backoff import Backoff
-from worker.queue.envelope import FUNCTION, VERSION
+from worker.identifiers import parse_id
+from worker.queue.envelope import FUNCTION, VERSION, Hint
 from worker.queue.outage import Outage
 
 PATIENCE = timedelta(seconds=1)
 _BATCH = 1000
+_OUTBOX = 100_000
+_ID = rb"([0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})"
+_WRITTEN = re.compile(
+    rb'{"t":null,"f":"%b","a":\[\],"k":{"v":%d,"project_id":"%b","execution_id":"%b"},"et":(\d{1,14})}'
+    % (FUNCTION.encode(), VERSION, _ID, _ID)
+)
 _PAUSE = Backoff(first=timedelta(milliseconds=250), cap=timedelta(seconds=2), jitter=0.5)
 
 
@@ -42,6 +49,27 @@ class HintSender:
         self._redis = redis
         self._patience = patience.total_seconds()
         self._outage = Outage("hints", backoff=_PAUSE)
+        self._outbox: list[HintToSend] = []
+        self._posting: asyncio.Task[None] | None = None
+
+    def post(self, hints: Sequence[HintToSend]) -> None:
+        """Send hints soon, together with what else is posted meanwhile; nobody waits for Redis.
+
+        While Redis is slower than the callers, what goes beyond the bound of the outbox is dropped.
+        """
+        self._outbox += hints[: max(_OUTBOX - len(self._outbox), 0)]
+        if self._outbox and (self._posting is None or self._posting.done()):
+            self._posting = asyncio.create_task(self._post())
+
+    async def settle(self) -> None:
+        """Return when what was posted has been sent, or could not be."""
+        while self._posting is not None and not self._posting.done():
+            await asyncio.wait([self._posting])
+
+    async def _post(self) -> None:
+        while self._outbox:
+            hints, self._outbox = self._outbox, []
+            await self.send(hints)
 
     async def send(self, hints: Sequence[HintToSend]) -> bool:
         """Send hints in one round trip; returns whether Redis took them.
@@ -79,10 +107,23 @@ class HintSender:
 
 def encode_hint(hint: HintToSend, now_ms: int) -> bytes:
     """Return a hint as the JSON of an arq job that is enqueued at `now_ms`."""
-    arguments = {
-        "v": VERSION,
-        "project_id": str(hint.project_id),
-        "execution_id": str(hint.execution_id),
-    }
-    job: dict[str, object] = {"t": None, "f": FUNCTION, "a": [], "k": arguments, "et": now_ms}
-    return json.dumps(job, separators=(",", ":")).encode()
+    # Ids and numbers only: there is nothing in it that JSON would have to escape.
+    return (
+        f'{{"t":null,"f":"{FUNCTION}","a":[],"k":{{"v":{VERSION},"project_id":"{hint.project_id}",'
+        f'"execution_id":"{hint.execution_id}"}},"et":{now_ms}}}'
+    ).encode()
+
+
+def read_hint(raw: bytes) -> tuple[Hint, int] | None:
+    """Return the hint in `raw` and its `et`, where `encode_hint` wrote it; None for all else.
+
+    Nearly every message is one of these, and so need not be read as JSON.
+    """
+    found = _WRITTEN.fullmatch(raw)
+    if found is None:
+        return None
+    project, execution, now_ms = (part.decode() for part in found.groups())
+    try:
+        return Hint(parse_id(project), parse_id(execution)), int(now_ms)
+    except ValueError:
+        return None

@@ -45,8 +45,8 @@ class QueueWorker(Worker):
         taken: messages handed over.
         finished: messages ended, without those set aside.
         set_aside: messages put in quarantine.
-        wakes_by_hint: looks that found something after the queue changed.
-        wakes_by_poll: looks that found something because it was time to look.
+        wakes_by_hint, wakes_by_poll: looks that found something, because the queue had changed or
+            because it was time to look.
     """
 
     def __init__(
@@ -217,8 +217,7 @@ class QueueWorker(Worker):
         await self._pass_on(opened.good)
         for message, fault in opened.bad:
             await self._set_aside(message, fault.code, fault.message)
-        if opened.expired:
-            await self.finish([message.expired() for message in opened.expired])
+        await self.finish([message.expired() for message in opened.expired])
 
     async def _pass_on(self, deliveries: Sequence[Delivery]) -> None:
         # One that is back after a pause longer than its lease: whoever works on it goes on.
