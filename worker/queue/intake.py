@@ -42,9 +42,7 @@ class QueueWorker(Worker):
     `poll_delay` (without a wake-up) and `health_check_interval` (arq's record) are in seconds.
 
     Attributes:
-        taken: messages handed over.
-        finished: messages ended, without those set aside.
-        set_aside: messages put in quarantine.
+        taken, finished, set_aside: messages handed over, ended, and put in quarantine instead.
         wakes_by_hint, wakes_by_poll: looks that found something, because the queue had changed or
             because it was time to look.
     """
@@ -217,7 +215,8 @@ class QueueWorker(Worker):
         await self._pass_on(opened.good)
         for message, fault in opened.bad:
             await self._set_aside(message, fault.code, fault.message)
-        await self.finish([message.expired() for message in opened.expired])
+        if opened.expired:
+            await self.finish([message.expired() for message in opened.expired])
 
     async def _pass_on(self, deliveries: Sequence[Delivery]) -> None:
         # One that is back after a pause longer than its lease: whoever works on it goes on.
