@@ -14,6 +14,7 @@ from uuid import UUID
 
 import structlog
 
+import migrations
 from worker.aftermath import Aftermath
 from worker.agents.registry import load_agents
 from worker.claimer import Claimer
@@ -27,7 +28,6 @@ from worker.heartbeat import Heartbeat
 from worker.isolation import AgentProcesses
 from worker.ledger import Dispatch, Ended, Ledger, Life, MovePool, session_name
 from worker.logs import configure_logging
-from worker.migrate import head_revision
 from worker.preflight import check_database, check_redis
 from worker.presence import Presence
 from worker.progress import ProgressBoard
@@ -80,7 +80,7 @@ async def assembled(settings: Settings, *, burst: bool = False) -> AsyncIterator
                 name=session_name(worker),
             )
         )
-        await check_database(moves, control, revision=head_revision())
+        await check_database(moves, control, revision=migrations.latest())
         redis = open_redis(secret(settings.redis_url), queue_name=settings.queue_name)
         stack.push_async_callback(redis.aclose)
         await check_redis(redis, settings)

@@ -17,6 +17,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
+import migrations
 from models import Base
 from models.declarations import statements
 from models.roles import APP
@@ -64,6 +65,11 @@ def build_from_models(connection: Connection) -> None:
     for statement in statements():
         connection.exec_driver_sql(statement)
     connection.commit()
+
+
+def test_the_last_file_is_the_head() -> None:
+    """Workers read the revision off its name, without Alembic."""
+    assert migrations.latest() == migrate.head_revision() == REVISIONS[-1]
 
 
 async def test_migrations_go_up_and_down_and_up_again(empty_database: str) -> None:
