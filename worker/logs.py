@@ -6,6 +6,7 @@ one line, and belongs to the attempt it was logged in.
 """
 
 import logging
+import math
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,8 @@ from worker.settings import Settings
 _SECRET_KEYS = re.compile(
     r"password|passwd|secret|token|api_?key|authorization|credential", re.IGNORECASE
 )
-_URL_PASSWORD = re.compile(r"(\w+://[^\s:/@]*):[^\s@]+@")
+# From a literal on, and bounded: what an agent logs must not make the search slow.
+_URL_PASSWORD = re.compile(r"(://[^\s:/@]{0,256}):[^\s@]{1,1024}@")
 _COMPLAINTS = "copydesk.logs"
 _HIDDEN = "[redacted]"
 # Control characters would move the cursor, forge lines or colour other people's terminals.
@@ -29,6 +31,8 @@ _ESCAPES.update({0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t", 0x2028: "\\u2028", 0x202
 _LINE_ESCAPES = {code: text for code, text in _ESCAPES.items() if code not in (0x09, 0x0A)}
 _IDS = frozenset({"project_id", "execution_id", "attempt", "agent", "correlation_id", "worker"})
 _MULTILINE = frozenset({"exception", "stack"})
+_LONGEST = 100_000
+_LONGEST_URL = 2_000
 
 
 class Redact:
@@ -39,23 +43,27 @@ class Redact:
 
     def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         """Return the event with every secret hidden and every value on one line."""
-        return {key: self._clean(key, value) for key, value in event.items()}
+        return {key.translate(_ESCAPES): self._clean(key, value) for key, value in event.items()}
 
     def _clean(self, key: str, value: object) -> object:
-        if key.startswith("_"):
+        if value is None or isinstance(value, bool | int):
             return value
-        if _SECRET_KEYS.search(key) and isinstance(value, str):
+        if isinstance(value, float) and math.isfinite(value):
+            return value
+        if _SECRET_KEYS.search(key):
             return _HIDDEN
         if isinstance(value, dict):
             return {str(name): self._clean(str(name), inner) for name, inner in value.items()}
         if isinstance(value, list | tuple):
             return [self._clean(key, inner) for inner in value]
-        if value is None or isinstance(value, bool | int | float):
-            return value
-        text = _URL_PASSWORD.sub(rf"\1:{_HIDDEN}@", str(value))
+        text = str(value)
         for secret in self._secrets:
             text = text.replace(secret, _HIDDEN)
-        return text.translate(_LINE_ESCAPES if key in _MULTILINE else _ESCAPES)
+        # A little more than is kept: a password that the cut would part is seen whole.
+        kept = _URL_PASSWORD.sub(rf"\1:{_HIDDEN}@", text[: _LONGEST + _LONGEST_URL])
+        if len(text) > _LONGEST:
+            kept = f"{kept[:_LONGEST]}... ({len(text)} characters)"
+        return kept.translate(_LINE_ESCAPES if key in _MULTILINE else _ESCAPES)
 
 
 def _add_bound(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -103,6 +104,12 @@ def test_ids_end_with_their_execution(stream: io.StringIO) -> None:
         {"deep": {"inner": [f"it was {SECRET}"]}},
         {"object": ValueError(f"cannot reach postgresql://me:{SECRET}@host/db")},
         {"key": "Bearer sk-abcdefgh"},
+        {"_token": SECRET},
+        {"_text": f"said {SECRET} aloud"},
+        {"credentials": {"user": "me", "word": SECRET}},
+        {"api_key": SECRET.encode()},
+        {"list_of_passwords": [SECRET]},
+        {"url": "postgresql://me:hunter2-hunter2@odd@host/db"},
     ],
 )
 def test_secrets_do_not_reach_the_log(fields: dict[str, Any], stream: io.StringIO) -> None:
@@ -129,6 +136,42 @@ def test_a_password_is_hidden_as_it_is_written_and_as_the_server_sees_it(url: st
     assert one(stream)["event"] == "login as me with [redacted] failed"
 
 
+def test_a_password_with_an_at_sign_is_hidden_whole() -> None:
+    """A URL that is not quoted as it should be is read by drivers all the same."""
+    stream = io.StringIO()
+    configure_logging(settings(database_url="postgresql://me:p@ss-word@host/db"), stream)
+    structlog.get_logger("any").info("cannot reach postgresql://me:p@ss-word@host/db")
+    assert "ss-word" not in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["x" * 5_000_000, "a://:" * 500_000, "a://" * 500_000 + ":", "://b:" + "c" * 5_000_000],
+    ids=["one word", "urls", "schemes", "a password without end"],
+)
+def test_a_long_text_is_cut_and_holds_nobody_up(text: str, stream: io.StringIO) -> None:
+    """Whatever an agent logs is written in the time that its length takes."""
+    began = time.process_time()
+    structlog.get_logger("any").info("said", text=text)
+    assert time.process_time() - began < 2
+    assert one(stream)["text"].endswith(f"... ({len(text)} characters)")
+    assert len(stream.getvalue()) < 150_000
+
+
+def test_a_cut_does_not_bare_a_password(stream: io.StringIO) -> None:
+    """A URL that stands where a long text is cut is hidden like any other."""
+    text = "x " * 49_992 + "redis://:sesame-sesame@host/0" + "y" * 99
+    structlog.get_logger("any").info("said", text=text)
+    assert "sesame" not in stream.getvalue()
+
+
+def test_a_number_that_json_does_not_know_is_text(stream: io.StringIO) -> None:
+    """A line is JSON for every reader."""
+    structlog.get_logger("any").info("measured", score=float("nan"), rate=float("-inf"), of=2.5)
+    line = one(stream)
+    assert (line["score"], line["rate"], line["of"]) == ("nan", "-inf", 2.5)
+
+
 def test_an_exception_is_one_line_without_secrets(stream: io.StringIO) -> None:
     """Its traceback stands in one field."""
     try:
@@ -145,7 +188,8 @@ def test_no_value_moves_a_cursor_or_forges_a_line(log_format: str) -> None:
     """Escape sequences, line ends and other control characters show as text."""
     stream = io.StringIO()
     configure_logging(settings(log_format=log_format), stream)
-    structlog.get_logger("any").info("a\r\nb\x1b[31m", text="\x1b]0;title\x07\x9b2J\u2028")
+    fields = {"text": "\x1b]0;title\x07\x9b2J\u2028", "key\nforged\x1b": 1}
+    structlog.get_logger("any").info("a\r\nb\x1b[31m", **fields)
     text = stream.getvalue()
     assert len(text.splitlines()) == 1
     assert not set(text) & {"\x1b", "\r", "\x07", "\x9b", "\u2028"}
