@@ -29,6 +29,7 @@ from worker.agents.contract import (
     Snooze,
     ThreadContext,
 )
+from worker.ledger.records import Unreadable
 from worker.requests import describe_faults
 
 _GIVE_UP_AFTER = 5.0
@@ -156,6 +157,8 @@ class AgentCall:
         return result or Fault("agent_cancelled", "the agent cancelled itself", retryable=True)
 
     async def _call(self) -> Result:
+        if isinstance(self._payload, Unreadable):
+            return Fault("input_invalid", f"input: {self._payload.reason}", retryable=False)
         try:
             return await (self._elsewhere or self._answer)()
         except asyncio.CancelledError:
@@ -225,9 +228,9 @@ def _unexpected(error: BaseException) -> Fault:
     frames = "".join(traceback.format_tb(error.__traceback__)[-20:])
     return Fault(
         "agent_exception",
-        f"the agent raised {type(error).__name__}; the worker's log has the place",
+        f"the agent raised {_kind(error)}; the worker's log has the place",
         retryable=True,
-        frames=f"{frames}{type(error).__name__}",
+        frames=f"{frames}{_kind(error)}",
     )
 
 
@@ -237,11 +240,16 @@ def _wrong_answer(answer: object) -> Fault:
     kinds = ", ".join(kind.__name__ for kind in (Outcome, Retry, Snooze, Cancel))
     return Fault(
         "output_invalid",
-        f"the agent returned {type(answer).__name__}; it must return one of {kinds}",
+        f"the agent returned {_kind(answer)}; it must return one of {kinds}",
         retryable=False,
     )
 
 
 def _bounded(message: object) -> str:
-    text = message if isinstance(message, str) else type(message).__name__
-    return text.replace("\x00", "").encode("utf-8", "replace").decode()[:2000]
+    text = message if isinstance(message, str) else _kind(message)
+    return text[:4000].replace("\x00", "").encode("utf-8", "replace").decode()[:2000]
+
+
+def _kind(value: object) -> str:
+    name = type(value).__name__[:100]
+    return name if name.isprintable() else "something"

@@ -37,10 +37,9 @@ from worker.readings import (
     read_execution,
     read_status,
 )
-from worker.requests import EnqueueRequest
+from worker.requests import CancelRequest, DocumentRequest, EnqueueRequest, WaitRequest
 from worker.settings import Settings, read_settings, secret
 
-_MOST_AT_ONCE = 10_000
 _LOOK_AGAIN = 1.0
 
 
@@ -140,14 +139,11 @@ class Client:
     ) -> list[Enqueued]:
         """Record up to 10,000 executions of one project in one transaction, all or none.
 
-        Each request has the fields of `enqueue` by name, without `project_id`.
+        Each has the fields of `enqueue` by name, without `project_id`, and errors name its place.
         """
-        project = parse_project(project_id)
-        if len(requests) > _MOST_AT_ONCE:
-            raise InputInvalidError(f"requests: {len(requests)} at once; send at most 10,000")
-        if not requests:
+        checked = EnqueueRequest.checked_many(project_id, requests)
+        if not checked:
             return []
-        checked = [EnqueueRequest.checked({**fields, "project_id": project}) for fields in requests]
         recorded = await self._ledger.enqueue_many(checked)
         self._hint(recorded)
         return recorded
@@ -210,7 +206,8 @@ class Client:
         Raises:
             TimeoutError: some of it is still pending or running.
         """
-        deadline = None if timeout is None else monotonic() + timeout
+        patience = WaitRequest.checked({"timeout": timeout}).timeout
+        deadline = None if patience is None else monotonic() + patience
         async with self._signals.ended(parse_project(project_id)) as ended:
             while True:
                 report = await self.status(project_id, correlation_id)
@@ -238,8 +235,9 @@ class Client:
             NotFoundError: the project has no such version.
         """
         project = parse_project(project_id)
+        wanted = DocumentRequest.checked({"document_type": document_type, "version": version})
         async with self._database.project(project, snapshot=True) as session:
-            found = await read_document(session, project, document_type, version)
+            found = await read_document(session, project, wanted.document_type, wanted.version)
         if found is None:
             raise NotFoundError("document_type: the project has no such document or version")
         return found
@@ -247,7 +245,7 @@ class Client:
     async def cancel(
         self, project_id: UUID | str, execution_id: UUID | str, reason: str = ""
     ) -> str:
-        """Cancel an execution and return its status.
+        """Cancel an execution and return its status; `reason`, up to 2,000 characters, is kept.
 
         A pending one is `cancelled` at once. A running one gets a durable flag and its worker is
         told; it stays `running` until its agent has stopped. A final one stays as it is.
@@ -256,20 +254,22 @@ class Client:
             NotFoundError: the project has no such execution.
         """
         project = parse_project(project_id)
-        execution = _id("execution_id", execution_id)
-        status = await self._ledger.request_cancel(project, execution, reason[:2000])
+        wanted = CancelRequest.checked({"execution_id": execution_id, "reason": reason})
+        status = await self._ledger.request_cancel(project, wanted.execution_id, wanted.reason)
         if status == "running":
-            await self._signals.publish_cancel(project, execution)
+            await self._signals.publish_cancel(project, wanted.execution_id)
         elif status == "cancelled":
-            await self._signals.publish_ended({project: [execution]})
+            await self._signals.publish_ended({project: [wanted.execution_id]})
         return status
 
     async def create_user(self, *, email: str, name: str) -> UUID:
         """Return the user with this email address, created where there is none."""
         return await ensure_user(self._database, email=email, name=name)
 
-    async def create_project(self, *, name: str, created_by: UUID, language: str = "en") -> UUID:
-        """Create a project; its language stays for good."""
+    async def create_project(
+        self, *, name: str, created_by: UUID | str, language: str = "en"
+    ) -> UUID:
+        """Create a project; its language, such as `en` or `de-AT`, stays for good."""
         return await create_project(
             self._database, name=name, created_by=created_by, language=language
         )

@@ -5,14 +5,13 @@ from datetime import datetime
 from uuid import UUID
 
 from worker.database import Database
-from worker.errors import InputInvalidError, NotFoundError
-from worker.identifiers import parse_id, parse_project
+from worker.errors import NotFoundError
+from worker.identifiers import parse_project
 from worker.ledger import Ledger
 from worker.ledger.records import Retried
 from worker.queue.hints import HintToSend
 from worker.readings import DeadLetter, list_failed
-
-_MOST_AT_ONCE = 1000
+from worker.requests import FailedRequest, RetryRequest
 
 Hint = Callable[[Sequence[HintToSend]], None]
 
@@ -40,15 +39,19 @@ class DeadLetters:
             agent_type: only of this agent.
             since: only what failed at or after this aware datetime.
             limit: at most this many, 1 to 1,000.
+
+        Raises:
+            InputInvalidError: a field breaks a rule; the message names both.
         """
         project = parse_project(project_id)
-        if not 1 <= limit <= _MOST_AT_ONCE:
-            raise InputInvalidError("limit: must be from 1 to 1,000")
-        if since is not None and since.tzinfo is None:
-            raise InputInvalidError("since: has no time zone; give an aware datetime")
+        wanted = FailedRequest.checked({"agent_type": agent_type, "since": since, "limit": limit})
         async with self._database.project(project, snapshot=True) as session:
             return await list_failed(
-                session, project, agent_type=agent_type, since=since, limit=limit
+                session,
+                project,
+                agent_type=wanted.agent_type,
+                since=wanted.since,
+                limit=wanted.limit,
             )
 
     async def retry(
@@ -70,17 +73,14 @@ class DeadLetters:
             requested_by: on whose behalf; whoever asked the first time where left out.
 
         Raises:
+            InputInvalidError: a field breaks a rule; the message names both.
             NotFoundError: nothing of it can be repeated in this project.
         """
         project = parse_project(project_id)
-        if len(execution_ids) > _MOST_AT_ONCE:
-            raise InputInvalidError("execution_ids: at most 1,000 at once")
-        try:
-            ids = [parse_id(execution_id) for execution_id in execution_ids]
-            user = None if requested_by is None else parse_id(requested_by)
-        except ValueError as error:
-            raise InputInvalidError(f"execution_ids, requested_by: {error}") from None
-        retried = await self._ledger.retry(project, ids, user)
+        wanted = RetryRequest.checked(
+            {"execution_ids": execution_ids, "requested_by": requested_by}
+        )
+        retried = await self._ledger.retry(project, wanted.execution_ids, wanted.requested_by)
         if not retried:
             raise NotFoundError(
                 "execution_ids: the project has none of them as a failed or cancelled execution "

@@ -70,6 +70,38 @@ async def test_what_arrives_during_a_call_goes_in_the_next() -> None:
     assert door.batches == [["a"], ["b", "c", "d"]]
 
 
+async def test_a_batch_has_a_weight() -> None:
+    """What would make a call too heavy goes in the call after that."""
+    door = Door(is_open=False)
+    batcher = Batcher(door.send, limit=8, weigh=ord, most=ord("a") + ord("b"))
+    tasks = send_all(batcher, "a")
+    await until(lambda: door.calls)
+    tasks += send_all(batcher, "abcab")
+    await asyncio.sleep(0)
+
+    door.open.set()
+
+    assert await asyncio.gather(*tasks) == ["A", "A", "B", "C", "A", "B"]
+    assert door.batches == [["a"], ["a", "b"], ["c"], ["a", "b"]]
+
+
+async def test_what_is_too_heavy_for_company_keeps_nobody_waiting() -> None:
+    """It is sent at once, and what comes meanwhile does not wait for its answer."""
+    door = Door(is_open=False)
+    batcher = Batcher(door.send, limit=8, weigh=ord, most=ord("m"))
+    heavy = send_all(batcher, "z")
+    await until(lambda: door.calls)
+    light = send_all(batcher, "a")
+    await until(lambda: len(door.calls) == 2)
+    heavy += send_all(batcher, "y")
+    await until(lambda: len(door.calls) == 3)
+
+    door.open.set()
+
+    assert await asyncio.gather(*heavy, *light) == ["Z", "Y", "A"]
+    assert door.batches == [["z"], ["a"], ["y"]]
+
+
 async def test_a_batch_has_a_limit() -> None:
     """What does not fit goes in the call after that."""
     door = Door(is_open=False)

@@ -97,7 +97,7 @@ async def test_the_refusal_names_the_rule_that_was_broken(settings: Settings, de
         "nul": "output: contains a NUL character",
         "nan": "output: contains NaN or Infinity",
         "surrogate": "output: contains a lone surrogate",
-        "huge": "at most 1000000 are allowed",
+        "huge": "at most 1000000 bytes",
         "too_deep": "output: is nested deeper than 200 levels",
         "circular": "output: refers to itself",
         "same_type_twice": "two have the same document_type",

@@ -4,12 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field
 
 from worker.errors import CopydeskError
-
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=50)]
-"""Of an agent type or a document type: lowercase snake_case, at most 50 characters."""
+from worker.requests import Name
 
 Score = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -28,14 +26,14 @@ class Draft(BaseModel):
     metadata: dict[str, Any] = Field(default_factory=dict)
     readability_score: Score | None = None
     grammar_score: Score | None = None
-    base_version: int | None = Field(default=None, ge=1)
+    base_version: int | None = Field(default=None, ge=1, le=2_147_483_647)
 
 
 class ExportFile(BaseModel):
     """A file the agent built for people to fetch; the worker stores it and records it in `exports`.
 
-    `suffix` is the file name's ending (such as `.zip`); the record expires `lifetime` after the
-    attempt completes.
+    `suffix` is the file name's ending (such as `.zip`); the record expires `lifetime`, at most ten
+    years, after the attempt completes.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,7 +41,7 @@ class ExportFile(BaseModel):
     content: bytes = Field(repr=False)
     suffix: str = Field(pattern=r"^\.[a-z0-9]{1,8}$")
     manifest: dict[str, Any]
-    lifetime: timedelta = Field(gt=timedelta(0))
+    lifetime: timedelta = Field(gt=timedelta(0), le=timedelta(days=3660))
 
 
 class Outcome(BaseModel):

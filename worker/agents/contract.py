@@ -31,13 +31,13 @@ from worker.agents.answers import (
     Cancel,
     Draft,
     ExportFile,
-    Name,
     Outcome,
     Retry,
     Snooze,
 )
 from worker.agents.context import Document, Log, Reader, Run, RunContext, ThreadContext
 from worker.backoff import Backoff
+from worker.requests import Name
 
 __all__ = [
     "Agent",

@@ -1,6 +1,5 @@
 """`copydesk enqueue`, `status` and `cancel`: executions, from outside."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +12,7 @@ from worker.cli.views import print_status
 from worker.client import Client
 from worker.errors import InputInvalidError
 from worker.settings import Settings
+from worker.strict_json import UnstorableJsonError, read
 
 
 def enqueue(
@@ -113,7 +113,9 @@ def _input(text: str) -> dict[str, Any]:
             text = sys.stdin.read()
         elif text.startswith("@"):
             text = Path(text[1:]).read_text("utf-8")
-        value = json.loads(text)
+        value = read(text)
+    except UnstorableJsonError as error:
+        raise InputInvalidError(f"--input: {error}") from None
     except (OSError, ValueError) as error:
         raise InputInvalidError(f"--input: cannot be read as JSON ({error})") from None
     except RecursionError:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import DateTime, Integer, Text, Uuid, bindparam, event, text
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
@@ -16,13 +15,15 @@ from worker.ledger.records import Enqueued
 from worker.requests import EnqueueRequest
 
 _ENQUEUE = text(
-    "SELECT * FROM enqueue_executions(:project_id, ARRAY[:agent_type], ARRAY[:input], "
+    "SELECT * FROM enqueue_executions(:project_id, ARRAY[:agent_type], "
+    # As text that was checked: the serializer of the caller's engine may write something else.
+    "ARRAY[CAST(:input AS jsonb)], "
     "ARRAY[:requested_by], ARRAY[:correlation_id], ARRAY[:idempotency_key], ARRAY[:not_before], "
     "ARRAY[:priority], ARRAY[:max_attempts])"
 ).bindparams(
     bindparam("project_id", type_=Uuid),
     bindparam("agent_type", type_=Text),
-    bindparam("input", type_=JSONB),
+    bindparam("input", type_=Text),
     bindparam("requested_by", type_=Uuid),
     bindparam("correlation_id", type_=Uuid),
     bindparam("idempotency_key", type_=Text),
@@ -45,8 +46,8 @@ async def enqueue_joined(
         IdempotencyConflictError: the key stands for a different request.
         NotFoundError: no such project or user.
     """
-    checked_input(request, input_limit)
-    values: dict[str, Any] = request.model_dump(mode="python")
+    values: dict[str, Any] = request.model_dump(exclude={"input"})
+    values["input"] = checked_input(request, input_limit)
     try:
         row = (await session.execute(_ENQUEUE, values)).mappings().one()
     except DBAPIError as error:

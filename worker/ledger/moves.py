@@ -26,9 +26,11 @@ from worker.ledger.records import (
     Retried,
 )
 from worker.requests import EnqueueRequest
-from worker.strict_json import UnstorableJsonError, decode, encode
+from worker.strict_json import UnstorableJsonError, encode
 
 _BATCH = 64
+# Characters in one call: what is heavier takes PostgreSQL so long that nobody should wait for it.
+_HEAVIEST = 4_000_000
 _ENQUEUE = "SELECT * FROM enqueue_executions($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 
 Ask = tuple[EnqueueRequest, str]
@@ -43,7 +45,9 @@ class Ledger:
         self._worker = worker
         self._input_limit = input_limit
         self._enqueues = Batcher(self._enqueue, limit=_BATCH)
-        self._completions = Batcher(self._complete, limit=_BATCH)
+        self._completions = Batcher(
+            self._complete, limit=_BATCH, weigh=Completion.weigh, most=_HEAVIEST
+        )
         self._failures = Batcher(self._fail, limit=_BATCH)
         self._releases = Batcher(self._release, limit=_BATCH)
         self._cancellations = Batcher(self._cancel_attempts, limit=_BATCH)
@@ -70,7 +74,10 @@ class Ledger:
         def keep(rows: Sequence[Mapping[str, Any]]) -> None:
             answers.extend(_unless_conflict(enqueued(project_id, row)) for row in _in_order(rows))
 
-        asks = [(request, checked_input(request, self._input_limit)) for request in requests]
+        asks = [
+            (request, checked_input(request, self._input_limit, f"requests[{place}].input"))
+            for place, request in enumerate(requests)
+        ]
         project_id = requests[0].project_id
         await self._pool.call(_ENQUEUE, project_id, *enqueue_columns(asks), check=keep)
         return answers
@@ -98,7 +105,7 @@ class Ledger:
             list(agents.values()),
             again,
         )
-        return [_claim(project_id, row) for row in rows]
+        return [Claim.read(project_id, row) for row in rows]
 
     async def complete(self, project_id: UUID, completion: Completion) -> Ended:
         """Complete an attempt and file its drafts; repeating it after a lost answer is safe."""
@@ -235,12 +242,12 @@ class Ledger:
         return [Ended(**row) for row in rows]
 
 
-def checked_input(request: EnqueueRequest, limit: int) -> str:
+def checked_input(request: EnqueueRequest, limit: int, field: str = "input") -> str:
     """Return the request's input as JSON text; InputInvalidError where it cannot be stored."""
     try:
         return encode(request.input, limit=limit)
     except UnstorableJsonError as error:
-        raise InputInvalidError(f"input: {error}") from None
+        raise InputInvalidError(f"{field}: {error}") from None
 
 
 def enqueue_columns(asks: Sequence[Ask]) -> list[list[Any]]:
@@ -282,13 +289,3 @@ def _unless_conflict(answer: Enqueued | IdempotencyConflictError) -> Enqueued:
     if isinstance(answer, IdempotencyConflictError):
         raise answer
     return answer
-
-
-def _claim(project_id: UUID, row: Mapping[str, Any]) -> Claim:
-    fields = dict(row)
-    return Claim(
-        project_id=project_id,
-        input=decode(fields.pop("input_data")),
-        output=decode(fields.pop("output_data")),
-        **fields,
-    )

@@ -1,9 +1,12 @@
 """What goes into the moves, and what comes back."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
+
+from worker.strict_json import UnstorableJsonError, decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +22,19 @@ class Enqueued:
 
 
 @dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Stands for JSON that the database keeps and Python cannot read, or should not; says why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """What became of one execution a worker asked for.
 
-    `claimed` tells whether attempt `attempt` is this worker's; only then is `input` there. For
-    the others `status` and `scheduled_at` tell why, and final ones carry their result.
+    `claimed` tells whether attempt `attempt` is this worker's; only then is `input` there, or is
+    Unreadable. For the others `status` and `scheduled_at` tell why, and final ones carry their
+    result.
     """
 
     project_id: UUID
@@ -43,6 +54,17 @@ class Claim:
     output: Any
     error_code: str | None
     error_message: str | None
+
+    @classmethod
+    def read(cls, project_id: UUID, row: Mapping[str, Any]) -> "Claim":
+        """Return the answer in a row of claim_executions."""
+        fields = dict(row)
+        return cls(
+            project_id=project_id,
+            input=_decoded(fields.pop("input_data")),
+            output=_decoded(fields.pop("output_data")),
+            **fields,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +97,11 @@ class Completion:
     output: str
     drafts: tuple[DraftRow, ...] = ()
     exports: tuple[ExportRow, ...] = ()
+
+    def weigh(self) -> int:
+        """Return how many characters it sends to the database, its small fields left out."""
+        drafts = sum(len(draft.content) + len(draft.metadata) for draft in self.drafts)
+        return len(self.output) + drafts + sum(len(file.manifest) for file in self.exports)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,3 +168,11 @@ class Ended:
     accepted: bool
     status: str | None
     scheduled_at: datetime | None = field(default=None)
+
+
+def _decoded(text: str | None) -> Any:  # noqa: ANN401 - JSON, or Unreadable
+    # Who enqueues with SQL may have stored what no other door takes: it harms this one alone.
+    try:
+        return decode(text)
+    except UnstorableJsonError as error:
+        return Unreadable(str(error))

@@ -6,7 +6,6 @@ has arq and Redis but no way to the database. Both name their project; nothing i
 
 import sys
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 from worker import strict_json
@@ -76,7 +75,6 @@ def _request(fields: dict[str, object]) -> EnqueueRequest:
     if missing:
         raise EnvelopeError(f"missing argument(s): {', '.join(missing)}")
     fields.pop("v", None)
-    fields["not_before"] = _moment(fields.get("not_before"))
     request = EnqueueRequest.checked(fields)
     try:
         # The payload's own limit stands already; this is about what jsonb cannot keep.
@@ -84,15 +82,3 @@ def _request(fields: dict[str, object]) -> EnqueueRequest:
     except strict_json.UnstorableJsonError as error:
         raise InputInvalidError(f"input: {error}") from None
     return request
-
-
-def _moment(value: object) -> datetime | None:
-    # Numbers, and text of digits, would pass as Unix times of an unknown unit.
-    if value is None or isinstance(value, datetime):
-        return value
-    try:
-        return datetime.fromisoformat(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise InputInvalidError(
-            "not_before: must be ISO 8601 text with an offset, or an aware datetime"
-        ) from None

@@ -4,16 +4,15 @@ The size is checked before anything is parsed. Whatever is wrong ends in one err
 names the rule and repeats nothing of the message, so that it may be logged and stored.
 """
 
-import json
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 from uuid import UUID
 
 from worker.errors import EnvelopeError
 from worker.queue.plain_pickle import PlainPickleError, PlainUnpickler
+from worker.strict_json import UnstorableJsonError, read
 
 Codec = Literal["json", "pickle"]
 
@@ -58,43 +57,16 @@ def decode_payload(raw: bytes, *, limit: int) -> Payload:
         )
     codec = codec_of(raw)
     try:
-        fields = _read_json(raw) if codec == "json" else _read_pickle(raw, limit)
+        fields = read(raw.decode()) if codec == "json" else _read_pickle(raw, limit)
     except EnvelopeError:
         raise
-    except PlainPickleError as error:
+    except (PlainPickleError, UnstorableJsonError) as error:
         raise EnvelopeError(f"the payload {error}") from None
     except Exception as error:  # noqa: BLE001 - a hostile payload picks the exception it causes
         raise EnvelopeError(
             f"the payload is not readable as {codec} ({type(error).__name__})"
         ) from None
     return _checked(fields, codec)
-
-
-def _read_json(raw: bytes) -> object:
-    return json.loads(
-        raw.decode(),
-        object_pairs_hook=_unique_keys,
-        parse_constant=_no_constant,
-        parse_float=_finite,
-    )
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        raise EnvelopeError("the payload has the same key twice in one object")
-    return made
-
-
-def _no_constant(_: str) -> NoReturn:
-    raise EnvelopeError("the payload contains NaN or Infinity, which JSON cannot express")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise EnvelopeError("the payload contains a number too large for a float")
-    return number
 
 
 def _read_pickle(raw: bytes, limit: int) -> object:
