@@ -68,6 +68,12 @@ class OutputInvalidError(CopydeskError):
     code = "output_invalid"
 
 
+class OutputTooLargeError(OutputInvalidError):
+    """What an agent returned is larger than allowed; final."""
+
+    code = "output_too_large"
+
+
 class DatabaseUnavailableError(CopydeskError):
     """PostgreSQL did not answer; nothing is known to have been accepted. Try again."""
 

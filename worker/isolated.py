@@ -20,12 +20,13 @@ from typing import NoReturn
 
 import structlog
 
-from worker.agents.contract import Document, RunContext
+from worker.agents.contract import Document, Outcome, RunContext
 from worker.agents.registry import load_agents
 from worker.attempt import AgentCall, Fault, Result, Stop
-from worker.errors import CopydeskError, OutputInvalidError
+from worker.errors import CopydeskError, OutputInvalidError, OutputTooLargeError
 from worker.isolated_log import send_lines
-from worker.settings import read_settings
+from worker.outcomes import OutcomeRules
+from worker.settings import Settings, read_settings
 from worker.wire import (
     HEADER,
     FromProcess,
@@ -158,7 +159,20 @@ async def _run(channel: Channel, start: Start) -> Result:
     context = RunContext(start.run, log, report, reader)
     call = AgentCall(agent, context, start.input, ThreadPoolExecutor(1, "copydesk-agent"))
     loop.add_signal_handler(signal.SIGTERM, call.stop, Stop.DRAIN)
-    return await call.result()
+    return _within_limits(await call.result(), settings)
+
+
+def _within_limits(result: Result, settings: Settings) -> Result:
+    """Return the result; one that is too large is not written out, which might take all memory."""
+    rules = OutcomeRules(output_limit=settings.output_limit, document_limit=settings.document_limit)
+    try:
+        if isinstance(result, Outcome):
+            rules.check_sizes(result)
+    except OutputTooLargeError as error:
+        return Fault(error.code, error.message, retryable=False)
+    except BaseException:  # noqa: BLE001 - raised again, and told, when it is sent
+        return result
+    return result
 
 
 def _say(channel: Channel, result: Result) -> None:
@@ -167,14 +181,12 @@ def _say(channel: Channel, result: Result) -> None:
     except MemoryError:
         reason = "memory ran out while the agent's answer was sent to its worker"
         channel.send(ended(Fault("agent_process_died", reason, retryable=True)))
-    except Exception as error:  # noqa: BLE001 - an answer may be anything inside
-        reason = str(error) if isinstance(error, TooLargeError) else type(error).__name__
-        fault = Fault(
-            OutputInvalidError.code,
-            f"the agent's answer cannot be sent to its worker ({reason})",
-            retryable=False,
-        )
-        channel.send(ended(fault))
+    except TooLargeError as error:
+        channel.send(ended(Fault(OutputTooLargeError.code, f"the answer {error}", retryable=False)))
+    except BaseException as error:  # noqa: BLE001 - an answer may raise anything when it is read
+        kind = type(error).__name__[:100]
+        reason = f"the agent's answer cannot be sent to its worker ({kind})"
+        channel.send(ended(Fault(OutputInvalidError.code, reason, retryable=False)))
 
 
 def _die_with(parent: int) -> None:

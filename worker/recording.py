@@ -6,14 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from worker.agents.contract import Agent, Answer, Cancel, Draft, Outcome, Retry, Snooze
+from worker.agents.contract import Agent, Answer, Cancel, Outcome, Retry, Snooze
 from worker.attempt import Fault, Result, Stop, Stopped
 from worker.backoff import Backoff
 from worker.errors import CopydeskError, OutputInvalidError
 from worker.exports import ExportStore
 from worker.ledger import Claim, Completion, Ended, Failure, Ledger, Release
-from worker.ledger.records import Cancellation, DraftRow, ExportRow
-from worker.strict_json import UnstorableJsonError, check_text, encode
+from worker.ledger.records import Cancellation, ExportRow
+from worker.outcomes import OutcomeRules
 
 Move = Callable[[], Awaitable[Ended]]
 
@@ -38,8 +38,7 @@ class Recorder:
     ) -> None:
         self._ledger = ledger
         self._exports = exports
-        self._output_limit = output_limit
-        self._document_limit = document_limit
+        self._rules = OutcomeRules(output_limit=output_limit, document_limit=document_limit)
         self._log = structlog.get_logger("copydesk.agent")
 
     async def record(
@@ -63,10 +62,13 @@ class Recorder:
         except CopydeskError as error:
             # The answer breaks a rule, of the contract or of the database: that is its outcome.
             fault = Fault(error.code, error.message, retryable=error.retryable)
-        except Exception as error:  # noqa: BLE001 - an answer may be anything inside
+        except BaseException as error:
+            # The answer is the agent's own object, and may raise anything when it is read.
+            if _is_cancelled():
+                raise
             fault = Fault(
                 OutputInvalidError.code,
-                f"the agent's answer cannot be recorded ({type(error).__name__})",
+                f"the agent's answer cannot be recorded ({type(error).__name__[:100]})",
                 retryable=False,
             )
         return await self._until_answered(self._move(claim, agent, fault), lost)
@@ -74,7 +76,7 @@ class Recorder:
     async def _complete(
         self, claim: Claim, outcome: Outcome, lost: Callable[[], bool]
     ) -> Ended | None:
-        output, drafts = self._checked(outcome)
+        checked = await self._rules.check(outcome)
         files: list[ExportRow] = []
         tries = 0
         refused = False
@@ -85,12 +87,13 @@ class Recorder:
             return await self._ledger.complete(claim.project_id, completion)
 
         try:
-            for place, file in enumerate(outcome.exports):
+            for place, file in enumerate(checked.exports):
                 name = f"{claim.execution_id}-{claim.attempt}-{place}{file.suffix}"
                 path = await self._exports.store(claim.project_id, name, file.content)
-                manifest = self._json("exports.manifest", file.manifest)
-                files.append(ExportRow(path, manifest, file.lifetime))
-            completion = Completion(claim.execution_id, claim.attempt, output, drafts, tuple(files))
+                files.append(ExportRow(path, file.manifest, file.lifetime))
+            completion = Completion(
+                claim.execution_id, claim.attempt, checked.output, checked.drafts, tuple(files)
+            )
             ended = await self._until_answered(complete, lost)
             refused = ended is not None and not ended.accepted
         except CopydeskError:
@@ -143,36 +146,9 @@ class Recorder:
             retryable=fault.retryable,
             **({"exception": fault.frames} if fault.frames else {}),
         )
-        return Failure(claim.execution_id, claim.attempt, fault.code, fault.message, delay)
-
-    def _checked(self, outcome: Outcome) -> tuple[str, tuple[DraftRow, ...]]:
-        types = [draft.document_type for draft in outcome.drafts]
-        if len(types) != len(set(types)):
-            raise OutputInvalidError(
-                "drafts: two have the same document_type; an execution files one version of each"
-            )
-        output = self._json("output", outcome.output)
-        return output, tuple(self._draft(draft) for draft in outcome.drafts)
-
-    def _draft(self, draft: Draft) -> DraftRow:
-        try:
-            check_text(draft.content, limit=self._document_limit)
-        except UnstorableJsonError as error:
-            raise OutputInvalidError(f"drafts.{draft.document_type}.content: {error}") from None
-        return DraftRow(
-            document_type=draft.document_type,
-            content=draft.content,
-            metadata=self._json(f"drafts.{draft.document_type}.metadata", draft.metadata),
-            readability_score=draft.readability_score,
-            grammar_score=draft.grammar_score,
-            base_version=draft.base_version,
-        )
-
-    def _json(self, field: str, value: object) -> str:
-        try:
-            return encode(value, limit=self._output_limit)
-        except UnstorableJsonError as error:
-            raise OutputInvalidError(f"{field}: {error}") from None
+        # Whatever a message was made of, it must be recorded.
+        message = _text(fault.message)
+        return Failure(claim.execution_id, claim.attempt, fault.code, message, delay)
 
     async def _until_answered(self, move: Move, lost: Callable[[], bool]) -> Ended | None:
         tries = 0
@@ -189,6 +165,12 @@ class Recorder:
         return None
 
 
+def _is_cancelled() -> bool:
+    """Whether this task is told to end, which is not the agent's doing."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 def _text(reason: object) -> str:
     return str(reason)[:2000].replace("\x00", "").encode("utf-8", "replace").decode()
 
@@ -198,4 +180,7 @@ def _aware(until: datetime) -> datetime:
         raise OutputInvalidError("Snooze.until: must be an aware datetime")
     if until.tzinfo is None:
         raise OutputInvalidError("Snooze.until: has no time zone; give an aware datetime")
-    return until.astimezone(UTC)
+    try:
+        return until.astimezone(UTC)
+    except OverflowError:
+        raise OutputInvalidError("Snooze.until: is out of range") from None

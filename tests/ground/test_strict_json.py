@@ -101,7 +101,8 @@ def test_absent_json_is_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "reason"), [("a\x00", "NUL"), ("\ud800", "surrogate"), ("\u20ac\u20ac", "at most 5 bytes")]
+    ("text", "reason"),
+    [("a\x00", "NUL"), ("\ud800", "surrogate"), ("\u20ac\u20ac", "at most 5 bytes")],
 )
 def test_text_for_a_text_column_obeys_the_same_rules(text: str, reason: str) -> None:
     """No NUL, no lone surrogate, and bytes are what is counted."""

@@ -128,7 +128,9 @@ NO_ANSWER: dict[str, Callable[[], Any]] = {
     "snooze_without_time": lambda: Snooze("tomorrow"),  # type: ignore[arg-type]
     "cancel_unprintable": lambda: Cancel(Unprintable()),  # type: ignore[arg-type]
 }
-"""Each is refused for good, as `output_invalid`."""
+"""Each is refused for good, as `output_invalid`, or as `output_too_large`."""
+
+TOO_LARGE = {"huge", "draft_huge"}
 
 
 def commit(kind: str) -> None:

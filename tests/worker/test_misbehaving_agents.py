@@ -9,7 +9,7 @@ import pytest
 from models.states import State
 from tests.support.databases import DatabaseUrls
 from tests.support.desk import Desk
-from tests.support.misdeeds import NO_ANSWER, PASSWORD, RAISED, STRANGE_ERRORS
+from tests.support.misdeeds import NO_ANSWER, PASSWORD, RAISED, STRANGE_ERRORS, TOO_LARGE
 from tests.support.waiting import until
 from tests.support.workers import running_worker
 from worker.logs import configure_logging
@@ -76,13 +76,14 @@ async def test_an_error_of_the_contract_is_kept_as_far_as_it_can_be(
 async def test_an_answer_that_breaks_the_contract_is_final(
     agent: str, settings: Settings, desk: Desk
 ) -> None:
-    """It ends `failed` as `output_invalid` at the first attempt, and nothing of it is filed."""
+    """It ends `failed` at the first attempt, with a code, and nothing of it is filed."""
     async with running_worker(settings):
         found = await outcomes(desk, agent, NO_ANSWER)
         probe = await desk.run("echo", {"value": 1})
-    assert {kind: (r.status, r.error_code, r.attempt) for kind, r in found.items()} == (
-        dict.fromkeys(NO_ANSWER, (State.FAILED, "output_invalid", 1))
-    )
+    assert {kind: (r.status, r.error_code, r.attempt) for kind, r in found.items()} == {
+        kind: (State.FAILED, "output_too_large" if kind in TOO_LARGE else "output_invalid", 1)
+        for kind in NO_ANSWER
+    }
     assert PASSWORD not in "".join(report.model_dump_json() for report in found.values())
     for field in ("exports", "document_versions"):
         [row] = await desk.database.ask(f"SELECT count(*) AS n FROM {field}")  # noqa: S608

@@ -12,6 +12,7 @@ from worker.errors import (
     IdempotencyConflictError,
     InputInvalidError,
     NotFoundError,
+    OutputInvalidError,
     ProjectRequiredError,
     ScopeConflictError,
 )
@@ -32,6 +33,12 @@ _MISSING = {
     "fk_agent_executions_requested_by": "requested_by: there is no such user; create it first",
     "fk_projects_created_by": "created_by: there is no such user; create it first",
     "fk_executions_retry_of": "retry_of: there is no such execution in this project",
+}
+
+_BROKEN_BY_OUTPUT = {
+    "check_document_versions_base_version": (
+        "drafts.base_version: the document has no such version yet"
+    ),
 }
 
 # Connection trouble, shutdown, too many connections, a read-only primary; then what a busy server
@@ -79,6 +86,8 @@ def _by_state(state: str, error: BaseException) -> CopydeskError:
     constraint = getattr(error, "constraint_name", None) or "none"
     if state == asyncpg.ForeignKeyViolationError.sqlstate and constraint in _MISSING:
         return NotFoundError(_MISSING[constraint])
+    if constraint in _BROKEN_BY_OUTPUT:
+        return OutputInvalidError(_BROKEN_BY_OUTPUT[constraint])
     code, remedy = _REMEDIES.get(state) or _REMEDIES.get(state[:2]) or ("database_refused", "")
     return CopydeskError(
         remedy or f"PostgreSQL refused the statement (SQLSTATE {state}, constraint {constraint})",
