@@ -35,6 +35,11 @@ _LONGEST = 100_000
 _LONGEST_URL = 2_000
 
 
+def escaped(text: str, *, lines: bool = False) -> str:
+    """Return text without control characters; with `lines`, line ends and tabs stay."""
+    return text.translate(_LINE_ESCAPES if lines else _ESCAPES)
+
+
 class Redact:
     """Processor: hides values under secret-sounding keys, passwords in URLs and known secrets."""
 
@@ -43,7 +48,7 @@ class Redact:
 
     def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         """Return the event with every secret hidden and every value on one line."""
-        return {key.translate(_ESCAPES): self._clean(key, value) for key, value in event.items()}
+        return {escaped(key): self._clean(key, value) for key, value in event.items()}
 
     def _clean(self, key: str, value: object) -> object:
         if value is None or isinstance(value, bool | int):
@@ -63,7 +68,7 @@ class Redact:
         kept = _URL_PASSWORD.sub(rf"\1:{_HIDDEN}@", text[: _LONGEST + _LONGEST_URL])
         if len(text) > _LONGEST:
             kept = f"{kept[:_LONGEST]}... ({len(text)} characters)"
-        return kept.translate(_LINE_ESCAPES if key in _MULTILINE else _ESCAPES)
+        return escaped(kept, lines=key in _MULTILINE)
 
 
 def _add_bound(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from worker.cli.door import ProjectOption, console, door, one_project
-from worker.cli.views import print_rows
+from worker.cli.views import print_json, print_rows
 from worker.client import Client
 from worker.errors import InputInvalidError
 from worker.queue.connection import open_redis
@@ -40,7 +40,7 @@ def failed(
             )
         out = console()
         if as_json:
-            out.print_json(data=[letter.model_dump(mode="json") for letter in letters])
+            print_json(out, [letter.model_dump(mode="json") for letter in letters])
         elif not letters:
             out.print("nothing has failed")
         else:
@@ -114,7 +114,7 @@ def quarantine(
             await redis.aclose()
         out = console()
         if as_json:
-            out.print_json(data=[asdict(message) for message in messages])
+            print_json(out, [asdict(message) for message in messages])
         elif not messages:
             out.print("the quarantine is empty")
         else:

@@ -7,8 +7,9 @@ import typer
 from rich.markdown import Markdown
 
 from worker.cli.door import ProjectOption, console, door, one_project
-from worker.cli.views import document_rows, print_rows, score
+from worker.cli.views import document_rows, print_json, print_rows, score
 from worker.client import Client
+from worker.logs import escaped
 from worker.settings import Settings
 
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
@@ -27,7 +28,7 @@ def documents(
             found = await client.documents(project_id)
         out = console()
         if as_json:
-            out.print_json(data=[document.model_dump(mode="json") for document in found])
+            print_json(out, [document.model_dump(mode="json") for document in found])
         elif not found:
             out.print("no documents yet")
         else:
@@ -54,7 +55,7 @@ def show(
         out = console()
         content = found.content or ""
         if as_json:
-            out.print_json(data=found.model_dump(mode="json"))
+            print_json(out, found.model_dump(mode="json"))
         elif not out.is_terminal:
             sys.stdout.write(content if content.endswith("\n") else content + "\n")
         else:
@@ -63,6 +64,8 @@ def show(
                 f"  readability {score(found.readability_score)}"
                 f"  grammar {score(found.grammar_score)}  by {found.agent_type}\n"
             )
-            out.print(Markdown(content, hyperlinks=False))
+            # What a document holds is shown, not done: no link, no escape sequence.
+            shown = escaped(content.replace("\r\n", "\n"), lines=True)
+            out.print(Markdown(shown, hyperlinks=False))
 
     door(context).run(work)

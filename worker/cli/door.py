@@ -33,7 +33,7 @@ _WRONG_USE_CODES = {
     "settings_invalid",
     "startup_refused",
 }
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 Result = TypeVar("Result")
 

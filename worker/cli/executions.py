@@ -8,11 +8,14 @@ import typer
 
 from worker.cli.door import FAILED, NOT_FOUND, ProjectOption, console, door, fail, one_project
 from worker.cli.live import follow
-from worker.cli.views import print_status
+from worker.cli.views import print_json, print_status
 from worker.client import Client
 from worker.errors import InputInvalidError
 from worker.settings import Settings
 from worker.strict_json import UnstorableJsonError, read
+
+# More than jsonb can hold; an endless file ends here.
+_LARGEST = 268_435_456
 
 
 def enqueue(
@@ -79,7 +82,7 @@ def status(
                     else await client.status(project_id, correlation_id)
                 )
         if as_json:
-            out.print_json(report.model_dump_json())
+            print_json(out, report.model_dump(mode="json"))
         elif report.executions:
             print_status(out, report)
         if not report.executions:
@@ -110,9 +113,12 @@ def cancel(
 def _input(text: str) -> dict[str, Any]:
     try:
         if text == "-":
-            text = sys.stdin.read()
+            text = sys.stdin.read(_LARGEST + 1)
         elif text.startswith("@"):
-            text = Path(text[1:]).read_text("utf-8")
+            with Path(text[1:]).open(encoding="utf-8") as file:
+                text = file.read(_LARGEST + 1)
+        if len(text) > _LARGEST:
+            raise InputInvalidError(f"--input: is larger than {_LARGEST} characters")
         value = read(text)
     except UnstorableJsonError as error:
         raise InputInvalidError(f"--input: {error}") from None

@@ -1,5 +1,6 @@
 """How reports look: tables on a terminal, aligned plain lines in a pipe."""
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -10,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from models.states import State
+from worker.logs import escaped
 from worker.readings import DocumentReport, ExecutionReport, StatusReport
 
 COLOURS = {
@@ -53,13 +55,13 @@ def elapsed(execution: ExecutionReport) -> float | None:
 def message(execution: ExecutionReport) -> str:
     """Return what is worth knowing of an execution in a few words."""
     if execution.status is State.RUNNING:
-        return execution.progress[1]
+        return escaped(execution.progress[1])
     if execution.status is State.COMPLETED:
         wrote = [f"{v.document_type} v{v.version}" for v in execution.versions]
         wrote += ["an export" for _ in execution.exports]
         return f"wrote {', '.join(wrote)}" if wrote else "had nothing to write"
     if execution.error_code:
-        return f"{execution.error_code}: {execution.error_message or ''}"
+        return escaped(f"{execution.error_code}: {execution.error_message or ''}")
     return ""
 
 
@@ -73,7 +75,8 @@ def plain_rows(out: Console, headings: Headings, rows: Rows) -> None:
 
 
 def print_rows(out: Console, headings: Headings, rows: Rows) -> None:
-    """Print a table on a terminal, aligned columns elsewhere."""
+    """Print a table on a terminal, aligned columns elsewhere; each row is one line."""
+    rows = [[escaped(cell) for cell in row] for row in rows]
     if not out.is_terminal:
         plain_rows(out, headings, rows)
         return
@@ -81,6 +84,12 @@ def print_rows(out: Console, headings: Headings, rows: Rows) -> None:
     for row in rows:
         table.add_row(*(escape(cell) for cell in row))
     out.print(table)
+
+
+def print_json(out: Console, data: object) -> None:
+    """Print a JSON value so that no character of it means anything to a terminal."""
+    text = json.dumps(data, ensure_ascii=False)
+    out.print_json(text, ensure_ascii=escaped(text) != text)
 
 
 def document_rows(documents: Sequence[DocumentReport]) -> tuple[Headings, Rows]:
