@@ -6,6 +6,7 @@ until the row is final; then the producer's result is written from what the row 
 """
 
 import asyncio
+import re
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -27,7 +28,8 @@ from worker.slots import Slots
 Place = tuple[UUID, UUID]
 """A project and an execution as a message names them: only together do they mean a row."""
 
-_LONGEST_KEY = 255
+# What is printable, and short enough for a key together with what stands before it.
+_PLAIN_ID = re.compile(rb"[\x21-\x7e]{1,251}")
 _NO_AGENT_HERE = timedelta(seconds=15)
 _DATABASE_AWAY = timedelta(seconds=2)
 
@@ -185,9 +187,10 @@ def endings(messages: Sequence[Delivery], claim: Claim) -> list[Ending]:
 
 
 def _key(job_id: bytes) -> str:
-    """Return the idempotency key of a message: its id, or, of a long one, what stands for it."""
-    key = f"arq:{job_id.decode('ascii', 'backslashreplace')}"
-    return key if len(key) <= _LONGEST_KEY else f"arq:sha256:{sha256(job_id).hexdigest()}"
+    """Return the idempotency key of a message: its id, or what stands for one that cannot be it."""
+    if _PLAIN_ID.fullmatch(job_id):
+        return f"arq:{job_id.decode()}"
+    return f"arq:sha256:{sha256(job_id).hexdigest()}"
 
 
 def _unix_ms(after: timedelta) -> int:

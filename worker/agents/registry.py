@@ -119,10 +119,10 @@ def _fault(label: str, error: Exception, settings: Settings) -> str:
         cause = error.message
     else:
         cause = f"{type(error).__name__}: {error}"
-    cause = " ".join(cause.split())
+    fault = " ".join(f"{label} cannot be loaded: {cause}".split())
     for secret in settings.secrets():
-        cause = cause.replace(secret, "***")
-    return f"{label} cannot be loaded: {cause}"
+        fault = fault.replace(secret, "***")
+    return fault
 
 
 def _by_type(found: Iterable[tuple[str, Agent]]) -> dict[str, Agent]:

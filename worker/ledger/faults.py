@@ -15,6 +15,7 @@ from worker.errors import (
     OutputInvalidError,
     ProjectRequiredError,
     ScopeConflictError,
+    SettingsError,
 )
 
 FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
@@ -59,6 +60,8 @@ _REMEDIES = {
 
 def translate(error: BaseException) -> CopydeskError:
     """Return the copydesk error that says what `error` means."""
+    if isinstance(error, asyncpg.ClientConfigurationError):
+        return SettingsError("the PostgreSQL URL has a parameter that cannot be used; check it")
     state = getattr(error, "sqlstate", None)
     unanswered = isinstance(
         error, asyncpg.InterfaceError | asyncpg.InternalClientError | OSError | EOFError

@@ -15,6 +15,7 @@ from worker.errors import IdempotencyConflictError, InputInvalidError, NotFoundE
 from worker.ledger.batching import Batcher
 from worker.ledger.pool import MovePool
 from worker.ledger.records import (
+    NEVER,
     Cancellation,
     Claim,
     Completion,
@@ -31,6 +32,12 @@ from worker.strict_json import UnstorableJsonError, encode
 _BATCH = 64
 # Characters in one call: what is heavier takes PostgreSQL so long that nobody should wait for it.
 _HEAVIEST = 4_000_000
+_CLAIM = (
+    "SELECT execution_id, claimed, status, attempt, agent_type, input_data, correlation_id, "
+    "requested_by, language, failures, max_attempts, created_at, "
+    "least(scheduled_at, $8) AS scheduled_at, output_data, error_code, error_message "
+    "FROM claim_executions($1, $2, $3, $4, $5, $6, $7)"
+)
 _ENQUEUE = "SELECT * FROM enqueue_executions($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 
 Ask = tuple[EnqueueRequest, str]
@@ -96,7 +103,7 @@ class Ledger:
         `again` repeats a claim whose answer was lost: what it opened is answered as claimed.
         """
         rows = await self._pool.call(
-            "SELECT * FROM claim_executions($1, $2, $3, $4, $5, $6, $7)",
+            _CLAIM,
             project_id,
             list(execution_ids),
             self._worker,
@@ -104,6 +111,7 @@ class Ledger:
             list(agents),
             list(agents.values()),
             again,
+            NEVER,
         )
         return [Claim.read(project_id, row) for row in rows]
 

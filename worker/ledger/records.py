@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from worker.strict_json import UnstorableJsonError, decode
+
+NEVER = datetime(9999, 1, 1, tzinfo=UTC)
+"""Stands for every later time that SQL has put an execution off to, such as infinity."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from models import AgentExecution, DocumentVersion, Event, ExecutionEvent, Export
 from worker.identifiers import parse_id
+from worker.ledger.records import NEVER
 from worker.readings.reports import AttemptReport, EventReport, ExecutionReport, StatusReport
 
 _ENDINGS = {
@@ -67,7 +68,7 @@ def _executions(project_id: UUID) -> Select[*tuple[Any, ...]]:
         execution.priority,
         execution.requested_by,
         execution.created_at,
-        execution.scheduled_at,
+        func.least(execution.scheduled_at, NEVER).label("scheduled_at"),
         execution.started_at,
         execution.completed_at,
         execution.cancel_requested_at,
