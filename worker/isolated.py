@@ -163,12 +163,12 @@ async def _run(channel: Channel, start: Start) -> Result:
 
 
 def _within_limits(result: Result, settings: Settings) -> Result:
-    """Return the result; one that is too large is not written out, which might take all memory."""
+    """Return the result; what is too large is not written out, which might take all memory."""
     rules = OutcomeRules(output_limit=settings.output_limit, document_limit=settings.document_limit)
     try:
         if isinstance(result, Outcome):
-            rules.check_sizes(result)
-    except OutputTooLargeError as error:
+            rules.check_shape(result)
+    except OutputInvalidError as error:
         return Fault(error.code, error.message, retryable=False)
     except BaseException:  # noqa: BLE001 - raised again, and told, when it is sent
         return result

@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import islice
 from typing import TextIO
 
 import structlog
@@ -33,6 +34,8 @@ _IDS = frozenset({"project_id", "execution_id", "attempt", "agent", "correlation
 _MULTILINE = frozenset({"exception", "stack"})
 _LONGEST = 100_000
 _LONGEST_URL = 2_000
+_MOST_VALUES = 10_000
+_DEEPEST = 20
 
 
 def escaped(text: str, *, lines: bool = False) -> str:
@@ -48,19 +51,28 @@ class Redact:
 
     def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         """Return the event with every secret hidden and every value on one line."""
-        return {escaped(key): self._clean(key, value) for key, value in event.items()}
+        return {
+            escaped(key): self._clean(key, value, iter(range(_MOST_VALUES)), 0)
+            for key, value in event.items()
+        }
 
-    def _clean(self, key: str, value: object) -> object:
-        if value is None or isinstance(value, bool | int):
-            return value
-        if isinstance(value, float) and math.isfinite(value):
+    def _clean(self, key: str, value: object, left: Iterator[int], depth: int) -> object:
+        # A value may hold itself, or more than anybody reads.
+        if depth > _DEEPEST or next(left, None) is None:
+            return "..."
+        if value is None or isinstance(value, bool | int) or _is_finite(value):
             return value
         if _SECRET_KEYS.search(key):
             return _HIDDEN
         if isinstance(value, dict):
-            return {str(name): self._clean(str(name), inner) for name, inner in value.items()}
+            pairs = ((str(name), inner) for name, inner in islice(value.items(), _MOST_VALUES))
+            return {name: self._clean(name, inner, left, depth + 1) for name, inner in pairs}
         if isinstance(value, list | tuple):
-            return [self._clean(key, inner) for inner in value]
+            inside = islice(value, _MOST_VALUES)
+            return [self._clean(key, inner, left, depth + 1) for inner in inside]
+        return self._text(key, value)
+
+    def _text(self, key: str, value: object) -> str:
         text = str(value)
         for secret in self._secrets:
             text = text.replace(secret, _HIDDEN)
@@ -69,6 +81,10 @@ class Redact:
         if len(text) > _LONGEST:
             kept = f"{kept[:_LONGEST]}... ({len(text)} characters)"
         return escaped(kept, lines=key in _MULTILINE)
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, float) and math.isfinite(value)
 
 
 def _add_bound(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -22,9 +22,9 @@ from worker.requests import describe_faults
 from worker.strict_json import (
     TooLargeJsonError,
     UnstorableJsonError,
+    check_shape,
     check_text,
     encode,
-    is_larger,
 )
 
 # PostgreSQL takes a gigabyte in one message; a character may be four bytes, and the driver copies.
@@ -79,18 +79,26 @@ class OutcomeRules:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, self._check, outcome)
 
-    def check_sizes(self, outcome: Outcome) -> None:
-        """Refuse at a glance what is too large.
+    def check_shape(self, outcome: Outcome) -> None:
+        """Refuse at a glance what can be seen without writing it out.
 
         Raises:
             OutputTooLargeError: a part, or all of it together, is too large.
+            OutputInvalidError: a key is not text, or levels are too many.
         """
         texts = [draft.content for draft in outcome.drafts]
-        if is_larger(outcome.output, self._output_limit):
-            raise OutputTooLargeError(f"output: is larger than {self._output_limit} bytes as JSON")
         if any(len(text) > self._document_limit for text in texts):
-            raise OutputTooLargeError(f"drafts: one is larger than {self._document_limit} bytes")
+            raise OutputTooLargeError(f"drafts: one has more than {self._document_limit} bytes")
         _check_total(texts)
+        parts = {"output": [outcome.output]}
+        parts["drafts.metadata"] = [draft.metadata for draft in outcome.drafts]
+        parts["exports.manifest"] = [file.manifest for file in outcome.exports]
+        for field, values in parts.items():
+            for value in values:
+                try:
+                    check_shape(value, limit=self._output_limit)
+                except UnstorableJsonError as error:
+                    raise _refused(field, error) from None
 
     def _check(self, outcome: Outcome) -> CheckedOutcome:
         try:
@@ -185,7 +193,9 @@ def _is_small(outcome: Outcome) -> bool:
             *(draft.metadata for draft in outcome.drafts),
             *(file.manifest for file in outcome.exports),
         ]
-        texts = sum(len(draft.content) for draft in outcome.drafts)
-        return texts <= _SMALL and not is_larger(parts, _SMALL)
+        check_shape(parts, limit=_SMALL)
+        return sum(len(draft.content) for draft in outcome.drafts) <= _SMALL
+    except TooLargeJsonError:
+        return False
     except BaseException:  # noqa: BLE001 - told when it is checked
         return True

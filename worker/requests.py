@@ -82,15 +82,16 @@ def _email(value: str) -> str:
     return value
 
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=50)]
+Name = Annotated[str, StringConstraints(strict=True, pattern=r"^[a-z][a-z0-9_]*$", max_length=50)]
 """Of an agent type or a document type: lowercase snake_case, at most 50 characters."""
 
-Key = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]+$", max_length=255)]
-Line = Annotated[str, StringConstraints(max_length=255), AfterValidator(_one_line)]
-Email = Annotated[str, StringConstraints(max_length=320), AfterValidator(_email)]
+Key = Annotated[str, StringConstraints(strict=True, pattern=r"^[\x21-\x7e]+$", max_length=255)]
+Line = Annotated[str, StringConstraints(strict=True, max_length=255), AfterValidator(_one_line)]
+Email = Annotated[str, StringConstraints(strict=True, max_length=320), AfterValidator(_email)]
 Moment = Annotated[AwareDatetime, BeforeValidator(_moment), AfterValidator(_in_utc)]
 Language = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$", max_length=10)
+    str,
+    StringConstraints(strict=True, pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$", max_length=10),
 ]
 
 
@@ -171,7 +172,9 @@ class CancelRequest(_Request):
     """An execution that somebody no longer wants, and why."""
 
     execution_id: Id
-    reason: Annotated[str, StringConstraints(max_length=2000), AfterValidator(_storable)]
+    reason: Annotated[
+        str, StringConstraints(strict=True, max_length=2000), AfterValidator(_storable)
+    ]
 
 
 class DocumentRequest(_Request):

@@ -39,29 +39,27 @@ def encode(value: object, *, limit: int) -> str:
             surrogate, nested deeper than 200 levels, or an integer of more than 4,300 digits.
     """
     try:
-        fits = _least_size(value, limit) <= limit
-        text = _written(value) if fits else ""
+        check_shape(value, limit=limit)
+        text = _written(value)
     except UnstorableJsonError:
         raise
     except Exception as error:  # noqa: BLE001 - a strange object picks what it raises
         raise UnstorableJsonError(f"cannot be read ({type(error).__name__[:100]})") from None
-    if not fits:
-        raise TooLargeJsonError(f"is too large: at most {limit} bytes as JSON are allowed")
     if "\\u0000" in text and _NUL.search(text):
         raise UnstorableJsonError("contains a NUL character (U+0000), which jsonb cannot store")
     check_size(text, limit=limit, form="as JSON")
     return text
 
 
-def is_larger(value: object, limit: int) -> bool:
-    """Whether `value` would have more than `limit` bytes as JSON, as far as a glance can tell.
+def check_shape(value: object, *, limit: int) -> None:
+    """Check at a glance what can be: size, keys and levels; costs what `limit` costs.
 
-    Costs what `limit` costs, however large the value is. What is no JSON is not found out.
+    Raises:
+        TooLargeJsonError: larger than `limit`.
+        UnstorableJsonError: a key that is not text, or nested deeper than 200 levels.
     """
-    try:
-        return _least_size(value, limit) > limit
-    except Exception:  # noqa: BLE001 - `encode` will say what is wrong with it
-        return False
+    if _least_size(value, limit) > limit:
+        raise TooLargeJsonError(f"is too large: at most {limit} bytes as JSON are allowed")
 
 
 def decode(text: str | None) -> Any:  # noqa: ANN401 - JSON is any of six types

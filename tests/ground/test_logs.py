@@ -165,6 +165,20 @@ def test_a_cut_does_not_bare_a_password(stream: io.StringIO) -> None:
     assert "sesame" not in stream.getvalue()
 
 
+def test_a_value_that_holds_itself_is_cut() -> None:
+    """So is one that is deeper or larger than anybody reads; nobody's work stops for a line."""
+    stream = io.StringIO()
+    configure_logging(settings(), stream)  # here, where pytest's own handlers are in place
+    itself: list[Any] = []
+    itself += [itself, itself]
+    deep: Any = 0
+    for _ in range(100_000):
+        deep = [deep]
+    structlog.get_logger("any").info("said", itself=itself, deep=deep, many=[0] * 1_000_000)
+    assert one(stream)["event"] == "said"
+    assert len(stream.getvalue()) < 1_000_000
+
+
 def test_a_number_that_json_does_not_know_is_text(stream: io.StringIO) -> None:
     """A line is JSON for every reader."""
     structlog.get_logger("any").info("measured", score=float("nan"), rate=float("-inf"), of=2.5)

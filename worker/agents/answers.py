@@ -38,7 +38,7 @@ class ExportFile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    content: bytes = Field(repr=False)
+    content: bytes = Field(repr=False, strict=True)
     suffix: str = Field(pattern=r"^\.[a-z0-9]{1,8}$")
     manifest: dict[str, Any]
     lifetime: timedelta = Field(gt=timedelta(0), le=timedelta(days=3660))

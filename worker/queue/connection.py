@@ -3,6 +3,7 @@
 Nothing is sent when a pool is made, because a worker has to start while Redis is down.
 """
 
+import math
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from arq.connections import ArqRedis, RedisSettings
@@ -11,6 +12,8 @@ from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+
+from worker.errors import SettingsError
 
 CONNECT_TIMEOUT = 2.0
 ANSWER_TIMEOUT = 5.0
@@ -25,8 +28,24 @@ def open_redis(url: str, *, queue_name: str) -> ArqRedis:
     A broken connection is replaced and the command sent again, twice, within about a quarter of a
     second. A command that got no answer is not sent again: it may have been carried out, and Redis
     would be as slow as before. Close it with `aclose()`.
+
+    Raises:
+        SettingsError: the URL has a parameter that redis-py does not know, or cannot read.
     """
-    pool = BlockingConnectionPool.from_url(
+    try:
+        pool = _pool(url)
+        pool.connection_class(**pool.connection_kwargs)  # connects to nothing
+    except (TypeError, ValueError):
+        raise SettingsError(
+            "the Redis URL (COPYDESK_REDIS_URL) has a parameter that cannot be used; check it"
+        ) from None
+    redis = ArqRedis(pool_or_conn=pool, default_queue_name=queue_name)
+    redis.auto_close_connection_pool = True
+    return redis
+
+
+def _pool(url: str) -> BlockingConnectionPool:
+    return BlockingConnectionPool.from_url(
         url,
         max_connections=MOST_CONNECTIONS,
         timeout=ANSWER_TIMEOUT,
@@ -36,11 +55,16 @@ def open_redis(url: str, *, queue_name: str) -> ArqRedis:
         health_check_interval=_IDLE_CHECK,
         retry=_retry(),
         retry_on_error=[RedisConnectionError],
+        redis_connect_func=_introduce,
         **_tls_options(url),
     )
-    redis = ArqRedis(pool_or_conn=pool, default_queue_name=queue_name)
-    redis.auto_close_connection_pool = True
-    return redis
+
+
+async def _introduce(connection: AbstractConnection) -> None:
+    # redis-py checks the health of a connection while it is still being made, and where that is
+    # refused (no password was given, say) it makes it again, without end.
+    connection.next_health_check = math.inf
+    await connection.on_connect()
 
 
 def to_arq_settings(url: str) -> RedisSettings:

@@ -132,7 +132,8 @@ class PlainUnpickler:
         return items
 
     def _text(self, size_bytes: int) -> None:
-        self._push(self._bytes(self._number(size_bytes)).decode())
+        # As pickle writes text; what is no character is refused where the field can be named.
+        self._push(self._bytes(self._number(size_bytes)).decode("utf-8", "surrogatepass"))
 
     def _octets(self, size_bytes: int) -> None:
         self._push(self._bytes(self._number(size_bytes)))
