@@ -293,6 +293,25 @@ def returns_from_thread(context: ThreadContext, input: Kind) -> Any:  # noqa: A0
     return misdeeds.answer(input.kind)
 
 
+@agent("says", max_attempts=1)
+async def says(context: RunContext, input: Kind) -> Outcome:  # noqa: A002
+    """Log what does not belong in a log."""
+    misdeeds.say(context.log, input.kind)
+    return Outcome()
+
+
+@agent("heavy")
+async def heavy(context: RunContext, input: Kind) -> Outcome:  # noqa: A002, ARG001
+    """Answer 200 MB."""
+    return misdeeds.heavy(input.kind)
+
+
+@agent("heavy_in_thread")
+def heavy_in_thread(context: ThreadContext, input: Kind) -> Outcome:  # noqa: A002, ARG001
+    """Answer as much from a thread."""
+    return misdeeds.heavy(input.kind)
+
+
 class Elsewhere(BaseModel):
     """Another project."""
 

@@ -165,6 +165,19 @@ async def own_returns(context: RunContext, input: Kind) -> Any:  # noqa: A002, A
     return misdeeds.answer(input.kind)
 
 
+@agent("own_says", max_attempts=1, isolation="process")
+async def own_says(context: RunContext, input: Kind) -> Outcome:  # noqa: A002
+    """Log what does not belong in a log."""
+    misdeeds.say(context.log, input.kind)
+    return Outcome()
+
+
+@agent("own_heavy", isolation="process")
+def own_heavy(context: ThreadContext, input: Kind) -> Outcome:  # noqa: A002, ARG001
+    """Answer 200 MB."""
+    return misdeeds.heavy(input.kind)
+
+
 @agent("own_flaky", backoff=SOON, isolation="process")
 async def own_flaky(context: RunContext, input: Times) -> Answer:  # noqa: A002
     """Go wrong some times, then right."""
