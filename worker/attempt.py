@@ -225,12 +225,16 @@ def _refusal(error: AgentError) -> Fault:
 
 
 def _unexpected(error: BaseException) -> Fault:
-    frames = "".join(traceback.format_tb(error.__traceback__)[-20:])
+    # As Python tells it: what it was raised from comes first.
+    told = [one for one in (error.__cause__, error) if one is not None]
+    frames = [
+        f"{''.join(traceback.format_tb(one.__traceback__)[-20:])}{_kind(one)}" for one in told
+    ]
     return Fault(
         "agent_exception",
         f"the agent raised {_kind(error)}; the worker's log has the place",
         retryable=True,
-        frames=f"{frames}{_kind(error)}",
+        frames="\n".join(frames),
     )
 
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Iterable
 from time import monotonic
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -78,6 +79,12 @@ async def ended(place: Place, ahead: Ahead, agent: str, row: Row) -> ExecutionRe
     return report
 
 
+def logged(place: Place, report: ExecutionReport) -> list[dict[str, Any]]:
+    """Return the lines of the log that belong to an execution."""
+    lines = map(json.loads, place.log.getvalue().splitlines())
+    return [line for line in lines if line.get("execution_id") == str(report.execution_id)]
+
+
 @everywhere(table.ANSWERS)
 async def test_an_answer_that_breaks_the_contract_is_final(
     where: str, row: Row, place: Place, ahead: Ahead
@@ -99,6 +106,8 @@ async def test_whatever_an_agent_raises_fails_its_attempt_and_nothing_else(
     # A generator's ending has a meaning to a coroutine; Python renames it.
     named = {row.input, "RuntimeError"} if row.input.startswith("Stop") else {row.input}
     assert any(name in str(report.error_message) for name in named), report.error_message
+    [failed] = [line for line in logged(place, report) if line["event"] == "attempt_failed"]
+    assert "misdeeds.py" in failed["exception"], "the log has the place"
 
 
 @everywhere(table.REFUSALS)
@@ -109,6 +118,8 @@ async def test_an_error_of_the_contract_is_kept_as_far_as_it_can_be(
     report = await ended(place, ahead, RAISES[where], row)
     codes = {"code_is_long": {"x" * 64}, "code_is_no_text": {"7"}}
     codes["cancelled"] = {"agent_cancelled", "agent_exception"}
+    if row.input in ("message_is_unstorable", "message_is_huge"):
+        assert len(report.error_message or "") == 2000
     assert report.status == State.FAILED
     assert report.error_code in codes.get(row.input, {"agent_error"})
     assert len(report.error_message or "") <= 2000
@@ -122,13 +133,8 @@ async def test_what_an_agent_logs_is_one_line_without_secrets(
     with place.alone():
         report = await ended(place, ahead, SAYS[where], row)
     assert report.status == State.COMPLETED
-    mine = [
-        line
-        for line in map(json.loads, place.log.getvalue().splitlines())
-        if line.get("execution_id") == str(report.execution_id)
-        and line["event"] not in ("attempt_ended", "loop_blocked", "loop_turns_again")
-    ]
-    [said] = mine
+    apart = ("attempt_ended", "loop_blocked", "loop_turns_again")
+    [said] = [line for line in logged(place, report) if line["event"] not in apart]
     assert said["logger"] in ("copydesk.agent", "copydesk.logs")
     assert "forged" not in (said["event"], *said.values())
     assert len(json.dumps(said)) < 250_000

@@ -5,7 +5,7 @@ import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
@@ -107,7 +107,7 @@ async def test_b30_the_same_key_and_request_are_one_execution(place: Place) -> N
             place.client.enqueue(
                 place.project, "echo", requested_by=place.user, idempotency_key="B30"
             )
-            for _ in range(20)
+            for _ in range(100)
         ]
         answers = await asyncio.gather(*asks)
     assert len({answer.execution_id for answer in answers}) == 1
@@ -154,12 +154,17 @@ async def test_b20_an_agent_that_nobody_has_waits_and_can_be_cancelled(place: Pl
     assert await place.client.cancel(place.project, execution) == "cancelled"
 
 
-@pytest.mark.parametrize("user", [uuid4(), str(uuid4())], ids=["object", "text"])
-async def test_b15_an_id_that_nothing_has_is_not_found(user: UUID | str, place: Place) -> None:
+@pytest.mark.parametrize("field", ["project_id", "requested_by"])
+@pytest.mark.parametrize("spelled", [UUID, str, str.upper], ids=["object", "text", "capitals"])
+async def test_b15_an_id_that_nothing_has_is_not_found(
+    field: str, spelled: Callable[[str], Any], place: Place
+) -> None:
     """Well written, and unknown."""
+    good = {"project_id": place.project, "requested_by": place.user}
     async with place.unharmed():
-        error = await refusal(place.client.enqueue(place.project, "echo", requested_by=user))
-    assert (error.code, error.message.split(":")[0]) == ("not_found", "requested_by")
+        given = {**good, field: spelled(ID)}
+        error = await refusal(place.client.enqueue(agent_type="echo", **given))
+    assert (error.code, error.message.split(":")[0]) == ("not_found", field)
 
 
 @asynccontextmanager

@@ -1,5 +1,6 @@
 """The raw queue's door: what cannot be read is set aside with a code, and the next job runs."""
 
+import base64
 import json
 import pickle
 from collections.abc import AsyncIterator
@@ -114,6 +115,8 @@ async def test_a_bad_message_is_set_aside_and_the_next_one_runs(
     assert row.rule in entry.reason
     assert CANARY not in entry.reason
     assert entry.reason.isprintable()
+    assert base64.b64decode(entry.head) == raw[:200]
+    assert not await redis.exists(b"arq:job:" + job_id, b"arq:in-progress:" + job_id)
     assert await told(redis, job_id, raw) == f"{entry.code}: {entry.reason}"
     assert place.service._queue.set_aside == count + 1
 

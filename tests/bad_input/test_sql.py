@@ -22,8 +22,8 @@ GOOD = {
     "p_input": """'{"value": "from SQL"}'""",
     "p_requested_by": "USER",
 }
-INNER = {"find_repeats", "reject_writes"}
-"""Called by moves, inside the scope that these have entered."""
+INNER = {"find_repeats", "hash_request", "reject_writes"}
+"""Called by moves, inside the scope that these have entered, or touching no table."""
 OTHERWISE = {"create_project", "enqueue_execution"}
 """Makes a project, and is tried row by row."""
 

@@ -8,7 +8,7 @@ import pytest
 from tests.support.databases import DatabaseUrls
 from tests.support.workers import running_worker
 from worker.client import Client
-from worker.errors import InputInvalidError, NotFoundError, ProjectRequiredError
+from worker.errors import NotFoundError
 from worker.settings import Settings
 
 
@@ -97,15 +97,3 @@ async def test_another_projects_dead_letter_does_not_exist(
         with pytest.raises(NotFoundError) as refused:
             await client.dead_letters.retry(other, [execution])
         assert "the project has none of them" in refused.value.message
-
-
-async def test_wrong_requests_name_the_field(client: Client, project: UUID) -> None:
-    """Limits, naive times, ids and projects are checked at the door."""
-    with pytest.raises(InputInvalidError, match="limit"):
-        await client.dead_letters.list(project, limit=0)
-    with pytest.raises(InputInvalidError, match="since"):
-        await client.dead_letters.list(project, since=datetime(2026, 1, 1))  # noqa: DTZ001
-    with pytest.raises(InputInvalidError, match="execution_ids"):
-        await client.dead_letters.retry(project, ["nonsense"])
-    with pytest.raises(ProjectRequiredError):
-        await client.dead_letters.list("default")

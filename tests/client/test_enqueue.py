@@ -1,8 +1,6 @@
 """Enqueue: accepted means committed, the same key means the same execution, errors have types."""
 
-import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -17,10 +15,8 @@ from worker.client import Client
 from worker.errors import (
     CopydeskError,
     DatabaseUnavailableError,
-    IdempotencyConflictError,
     InputInvalidError,
     NotFoundError,
-    ProjectRequiredError,
     ScopeConflictError,
     SettingsError,
 )
@@ -61,28 +57,6 @@ async def test_an_accepted_execution_is_a_committed_row_and_a_hint(
     assert str(recorded.execution_id) in await queued(settings)
 
 
-async def test_the_same_key_and_request_are_one_execution(client: Client, desk: Desk) -> None:
-    """Whoever is not sure asks again; a hundred at once make one row."""
-    asks: dict[str, Any] = {"requested_by": desk.user, "idempotency_key": "once"}
-    answers = await asyncio.gather(
-        *(client.enqueue(desk.project, "echo", {"value": 1}, **asks) for _ in range(100))
-    )
-    assert len({answer.execution_id for answer in answers}) == 1
-    assert sum(answer.created for answer in answers) == 1
-
-
-async def test_the_same_key_for_another_request_is_a_conflict(client: Client, desk: Desk) -> None:
-    """It would be accepted and lost otherwise; in another project the key is free."""
-    await desk.enqueue("echo", {"value": 1}, idempotency_key="once")
-    with pytest.raises(IdempotencyConflictError, match="idempotency_key"):
-        await desk.enqueue("echo", {"value": 2}, idempotency_key="once")
-    other = await client.create_project(name="Other", created_by=desk.user)
-    recorded = await client.enqueue(
-        other, "echo", {"value": 2}, requested_by=desk.user, idempotency_key="once"
-    )
-    assert recorded.created
-
-
 async def test_enqueue_many_is_all_or_none(client: Client, desk: Desk) -> None:
     """One transaction; one bad request and nothing of it is there."""
     good = [
@@ -101,31 +75,6 @@ async def test_enqueue_many_is_all_or_none(client: Client, desk: Desk) -> None:
     assert await client.enqueue_many(desk.project, []) == []
     with pytest.raises(InputInvalidError, match="at most 10,000"):
         await client.enqueue_many(desk.project, [{}] * 10_001)
-
-
-@pytest.mark.parametrize(
-    ("given", "error"),
-    [
-        ({"project_id": None}, ProjectRequiredError),
-        ({"project_id": "default"}, ProjectRequiredError),
-        ({"project_id": uuid4()}, NotFoundError),
-        ({"requested_by": uuid4()}, NotFoundError),
-        ({"agent_type": "No Such"}, InputInvalidError),
-        ({"input": {"number": float("nan")}}, InputInvalidError),
-        ({"input": {"text": "x" * 2_000_000}}, InputInvalidError),
-        ({"not_before": datetime(2030, 1, 1)}, InputInvalidError),  # noqa: DTZ001
-        ({"max_attempts": 0}, InputInvalidError),
-    ],
-)
-async def test_a_wrong_request_is_refused_by_type(
-    given: dict[str, Any], error: type[CopydeskError], client: Client, desk: Desk
-) -> None:
-    """Nothing is recorded, and trying again would not help."""
-    good = {"project_id": desk.project, "agent_type": "echo", "requested_by": desk.user}
-    with pytest.raises(error) as caught:
-        await client.enqueue(**{**good, **given})
-    assert not caught.value.retryable
-    assert await desk.database.ask("SELECT FROM agent_executions") == []
 
 
 async def test_a_database_that_does_not_answer_is_worth_another_try(

@@ -8,14 +8,12 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from tests.ledger.desk import unknown
 from tests.support.databases import DatabaseUrls
 from tests.support.workers import running_worker
 from worker.client import Client
 from worker.settings import Settings
 
 ENQUEUE = "SELECT enqueue_execution($1, $2, $3::jsonb, $4)"
-KEYED = "SELECT enqueue_execution($1, $2, $3::jsonb, $4, p_idempotency_key => $5)"
 REVIEW = '{"document_type": "plan"}'
 
 
@@ -75,16 +73,6 @@ async def test_a_job_from_sql_alone_runs(
     assert (await client.document(project, "plan")).content == "# A plan\n"
 
 
-async def test_the_same_key_is_the_same_execution(
-    service: asyncpg.Connection, project: UUID, user: UUID
-) -> None:
-    """A repeat is answered with the id recorded first."""
-    first = await service.fetchval(KEYED, project, "review", REVIEW, user, "order-1")
-    again = await service.fetchval(KEYED, project, "review", REVIEW, user, "order-1")
-
-    assert first == again
-
-
 async def test_a_repeat_from_another_time_zone_is_the_same_request(
     service: asyncpg.Connection, project: UUID, user: UUID
 ) -> None:
@@ -97,24 +85,6 @@ async def test_a_repeat_from_another_time_zone_is_the_same_request(
     first = await service.fetchval(asked, project, user, later)
     await service.execute("SET timezone = 'Asia/Kathmandu'")
     assert await service.fetchval(asked, project, user, later) == first
-
-
-async def test_refusals_have_codes_of_their_own(
-    service: asyncpg.Connection, database: DatabaseUrls, project: UUID, user: UUID
-) -> None:
-    """A service in any language can tell them apart by SQLSTATE."""
-    await service.fetchval(KEYED, project, "review", REVIEW, user, "order-1")
-
-    assert await refusal(service, ENQUEUE, None, "review", REVIEW, user) == "CD001"
-    assert await refusal(service, KEYED, project, "review", "{}", user, "order-1") == "CD003"
-    for agent_type in ("Review", "re view", "", "x" * 51, None):
-        assert await refusal(service, ENQUEUE, project, agent_type, REVIEW, user) == "CD004"
-    for payload in ("[]", '"text"', "1", "null"):
-        assert await refusal(service, ENQUEUE, project, "review", payload, user) == "CD004"
-    assert await refusal(service, ENQUEUE, project, "review", REVIEW, None) == "CD004"
-    assert await refusal(service, ENQUEUE, unknown(), "review", REVIEW, user) == "23503"
-    assert await refusal(service, ENQUEUE, project, "review", REVIEW, unknown()) == "23503"
-    assert len(await database.ask("SELECT 1 FROM agent_executions")) == 1
 
 
 async def test_a_transaction_has_one_project(

@@ -69,6 +69,8 @@ ENQUEUE = [
             "path": "../",
             "absolute-path": "/etc/passwd",
             "capitals": "Review",
+            "canary": f"{CANARY} !",
+            "51-characters": "a" * 51,
             "space": "re view",
             "newline": "review\n",
             "nul": "review\x00",

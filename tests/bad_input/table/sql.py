@@ -55,6 +55,8 @@ REFUSED = [
             "path": "'../'",
             "10000-characters": "repeat('a', 10000)",
             "capitals": "'Review'",
+            "space": "'re view'",
+            "51-characters": "repeat('x', 51)",
             "newline": "E'review\\n'",
             "canary": f"'{CANARY} '",
         },
