@@ -1,6 +1,7 @@
 """The table itself: no row is forgotten, and none is left out without a word."""
 
 import ast
+import re
 from collections import Counter
 from importlib import import_module
 from pathlib import Path
@@ -73,3 +74,11 @@ def test_no_two_rows_share_a_name() -> None:
     """What fails can be found by its name."""
     names = Counter((row.door, row.id, row.what) for row in ROWS)
     assert [name for name, count in names.items() if count > 1] == []
+
+
+def test_every_number_stands_in_the_guarantees() -> None:
+    """With its input, its answer, and the tests that show it."""
+    page = (HERE.parents[1] / "docs/guarantees.md").read_text("utf-8")
+    told = re.findall(r"^\| (B\d\d) \| .+ \| .+ \| .+bad_input/.+ \|$", page, re.MULTILINE)
+    assert set(told) | {"B50"} == set(DOORS)
+    assert "| B50 | " in page

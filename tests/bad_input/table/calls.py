@@ -130,6 +130,9 @@ CALLS = [
         none=None,
         number=5,
         pairs=[("agent_type", "echo")],
+        strange_field={"agent_type": "echo", f"{CANARY}\r\n": 1},
+        strange_key={"agent_type": "echo", "input": {CANARY.encode(): 1}},
+        no_text_as_field={"agent_type": "echo", 5: 1},
     ),
     *_calls(
         "B34",
