@@ -1,6 +1,7 @@
 """Reaching Redis: lazily, by URL, with a limit on every wait."""
 
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from arq.connections import create_pool
@@ -9,7 +10,9 @@ from redis.exceptions import AuthenticationError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.queue.redis_server import RedisServer
+from worker.errors import SettingsError
 from worker.queue.connection import dedicated_connection, open_redis, to_arq_settings
+from worker.queue.hints import HintSender, HintToSend
 
 
 async def test_opening_connects_to_nothing() -> None:
@@ -68,3 +71,29 @@ async def test_a_password_that_needs_quoting_opens_the_door(
         await wrong.aclose()
     finally:
         server.stop()
+
+
+@pytest.mark.parametrize("database", [0, 3])
+async def test_a_password_that_nobody_gave_is_an_ordinary_fault(
+    database: int, redis_program: Path, tmp_path: Path
+) -> None:
+    """Told by an error that callers wait out, also where the connection is only being made."""
+    server = RedisServer(redis_program, tmp_path, password="sesame")
+    server.start()
+    try:
+        redis = open_redis(f"redis://127.0.0.1:{server.port}/{database}", queue_name="q")
+        for _ in range(2):
+            with pytest.raises(AuthenticationError):
+                await redis.ping()
+        assert await HintSender(redis).send([HintToSend(uuid4(), uuid4())]) is False
+        await redis.aclose()
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("parameter", ["socket_timeout=odd", "odd=1"])
+def test_a_parameter_that_cannot_be_used_is_told_without_the_url(parameter: str) -> None:
+    """When the pool is made, and not by the first who uses it."""
+    with pytest.raises(SettingsError, match="COPYDESK_REDIS_URL") as told:
+        open_redis(f"redis://:hunter2@host/0?{parameter}", queue_name="q")
+    assert "hunter2" not in str(told.value)
