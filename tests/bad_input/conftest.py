@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 import redis as sync_redis
+from arq.connections import ArqRedis
 
 from tests.bad_input.place import Place, open_place
 from tests.conftest import _ADMIN, _REDIS
+from worker.queue.connection import open_redis
+from worker.settings import secret
 
 
 @pytest.fixture(scope="module")
@@ -38,3 +41,12 @@ async def place(
     directory: Path = tmp_path_factory.mktemp("place")
     async with open_place(os.environ[_ADMIN], own_redis_url, directory, **given) as place:
         yield place
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def redis(place: Place) -> AsyncIterator[ArqRedis]:
+    """The place's queue, as anybody who can reach Redis writes to it."""
+    url = secret(place.settings.redis_url)
+    client = open_redis(url, queue_name=place.settings.queue_name)
+    yield client
+    await client.aclose()

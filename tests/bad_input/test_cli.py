@@ -2,9 +2,8 @@
 
 import asyncio
 import os
-import sys
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,9 @@ from rich.console import Console
 from tests.bad_input.place import Place, open_place
 from tests.bad_input.row import CANARY, Row, each
 from tests.bad_input.table import cli as table
-from tests.cli.conftest import Said
+from tests.cli.conftest import Copydesk, Said, runner
 from tests.conftest import _ADMIN
-from worker.cli import main
 from worker.settings import secret
-
-Copydesk = Callable[..., Said]
 
 
 class Beside:
@@ -74,16 +70,7 @@ def copydesk(
     monkeypatch.setenv("COPYDESK_REDIS_URL", secret(settings.redis_url))
     monkeypatch.setenv("COPYDESK_PROJECT", str(beside.place.project))
     monkeypatch.setenv("COPYDESK_USER", str(beside.place.user))
-
-    def run(*arguments: str) -> Said:
-        monkeypatch.setattr(sys, "argv", ["copydesk", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        code = ended.value.code
-        return Said(code if isinstance(code, int) else int(bool(code)), captured.out, captured.err)
-
-    return run
+    return runner(monkeypatch, capsys)
 
 
 def check(row: Row, said: Said) -> None:

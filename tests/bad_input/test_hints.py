@@ -1,13 +1,11 @@
 """The doors that only hurry: a hint or a signal that lies changes nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 import pytest
-import pytest_asyncio
 from arq.connections import ArqRedis
 from arq.jobs import Job
 from arq.worker import JobExecutionFailed
@@ -17,8 +15,6 @@ from tests.bad_input.place import Place
 from tests.bad_input.row import CANARY, ID, Row, each
 from tests.bad_input.table import hints as table
 from tests.support.waiting import until
-from worker.queue.connection import open_redis
-from worker.settings import secret
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -27,15 +23,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 def given() -> dict[str, Any]:
     """A heartbeat so slow that only a signal can have hurried it."""
     return {"lease": 600, "heartbeat": 250}
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def redis(place: Place) -> AsyncIterator[ArqRedis]:
-    """Whoever can reach Redis."""
-    url = secret(place.settings.redis_url)
-    client = open_redis(url, queue_name=place.settings.queue_name)
-    yield client
-    await client.aclose()
 
 
 async def hint(redis: ArqRedis, project: UUID, execution: UUID) -> Job:

@@ -3,13 +3,11 @@
 import base64
 import json
 import pickle
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-import pytest_asyncio
 from arq.connections import ArqRedis
 from arq.jobs import Job, SerializationError
 from arq.worker import JobExecutionFailed
@@ -19,21 +17,10 @@ from tests.bad_input.row import CANARY, Row, each
 from tests.bad_input.table import queue as table
 from tests.support.waiting import until
 from worker.queue.claims import describe_id
-from worker.queue.connection import open_redis
 from worker.queue.payload import codec_of
 from worker.queue.quarantine import Quarantine, QuarantinedMessage
-from worker.settings import secret
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def redis(place: Place) -> AsyncIterator[ArqRedis]:
-    """The queue, as anybody who can reach it writes to it."""
-    url = secret(place.settings.redis_url)
-    client = open_redis(url, queue_name=place.settings.queue_name)
-    yield client
-    await client.aclose()
 
 
 def sent(place: Place, raw: bytes) -> bytes:

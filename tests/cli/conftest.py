@@ -28,14 +28,8 @@ class Said:
 Copydesk = Callable[..., Said]
 
 
-@pytest.fixture
-def copydesk(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Copydesk:
-    """Run `copydesk ...` against the test's own servers."""
-    monkeypatch.setenv("COPYDESK_DATABASE_URL", secret(settings.database_url))
-    monkeypatch.setenv("COPYDESK_OWNER_URL", secret(settings.owner_url))
-    monkeypatch.setenv("COPYDESK_REDIS_URL", secret(settings.redis_url))
+def runner(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Copydesk:
+    """Return what runs `copydesk ...` in this process, with the environment as it is then."""
 
     def run(*arguments: str) -> Said:
         monkeypatch.setattr(sys, "argv", ["copydesk", *arguments])
@@ -46,3 +40,14 @@ def copydesk(
         return Said(code if isinstance(code, int) else int(bool(code)), captured.out, captured.err)
 
     return run
+
+
+@pytest.fixture
+def copydesk(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Copydesk:
+    """Run `copydesk ...` against the test's own servers."""
+    monkeypatch.setenv("COPYDESK_DATABASE_URL", secret(settings.database_url))
+    monkeypatch.setenv("COPYDESK_OWNER_URL", secret(settings.owner_url))
+    monkeypatch.setenv("COPYDESK_REDIS_URL", secret(settings.redis_url))
+    return runner(monkeypatch, capsys)
