@@ -21,10 +21,11 @@ lint: $(INSTALLED)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-# A database migrated from nothing has to be what the models say (Alembic's check).
+# A database migrated from nothing has to be what the models say, and keep projects apart.
 schema: $(INSTALLED)
 	@rm -rf .copydesk/check
 	@$(BIN)/copydesk --home .copydesk/check --dev db check
+	@$(BIN)/copydesk --home .copydesk/check --dev doctor --isolation
 
 # Random faults over three workers, with every promise checked at the end; make soak SECONDS=3600.
 SECONDS ?= 600

@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import pytest
 import redis as sync_redis
 
-from tests.support.databases import TEMPLATE, DatabaseUrls, database_url, fresh_database
+from tests.support.databases import TEMPLATE, DatabaseUrls, fresh_database, make_template
 from tests.support.desk import Desk
-from worker import migrate
 from worker.client import Client
 from worker.embedded import embedded_servers
 from worker.settings import Settings, read_settings
@@ -38,16 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
     servers = stack.enter_context(embedded_servers(home / "home"))
     os.environ[_ADMIN] = servers.postgres_admin_url
     os.environ[_REDIS] = servers.redis_url
-    asyncio.run(_make_template(servers.postgres_admin_url))
-
-
-async def _make_template(admin_url: str) -> None:
-    admin = await asyncpg.connect(admin_url)
-    try:
-        await admin.execute(f"CREATE DATABASE {TEMPLATE}")
-    finally:
-        await admin.close()
-    await migrate.upgrade(database_url(admin_url, TEMPLATE))
+    asyncio.run(make_template(servers.postgres_admin_url))
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from worker.agents.builtin import builtin_agents
 from worker.agents.llm_faults import _FINAL
 from worker.cli.app import _app
 from worker.errors import CopydeskError
+from worker.gate.rules import Rule, broken
 from worker.ledger.faults import _REMEDIES
 from worker.settings import PREFIX, Settings
 
@@ -110,6 +111,12 @@ def _written_codes() -> set[str]:
 def test_every_error_code_and_no_other_stands_in_the_reference() -> None:
     """A code is part of the interface, so whoever meets one can look it up."""
     assert _written_codes() == _codes_in_source()
+
+
+def test_every_finding_and_no_other_stands_in_the_reference() -> None:
+    """Each rule of the gate has a row, with the severity that it has."""
+    written = {row[0].strip("`"): row[1] for row in rows(read("reference/findings.md"))}
+    assert written == {rule.value: broken(rule, "", "", "").severity.value for rule in Rule}
 
 
 def test_whether_trying_again_helps_is_told_as_it_is() -> None:

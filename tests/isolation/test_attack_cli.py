@@ -63,6 +63,7 @@ NAME_NO_PROJECT = {
     "worker": "serves all projects",
     "quarantine": "shows messages that could be read for no project",
     "agents": "reads no database",
+    "doctor": "reads the catalog and no row",
     "project create": "makes a project that nobody has yet",
     "db upgrade": "the owner's, who sees no row",
     "db downgrade": "the owner's",

@@ -17,6 +17,22 @@ async def refused(settings: Settings, tmp_path: Path, **variables: str) -> tuple
         return code, worker.log
 
 
+async def test_a_table_that_is_not_protected_is_named_with_the_reason(
+    settings: Settings, database: DatabaseUrls, tmp_path: Path
+) -> None:
+    """What somebody changed by hand keeps every worker from starting, and each says what it is."""
+    await database.ask("ALTER TABLE exports NO FORCE ROW LEVEL SECURITY")
+    await database.ask("CREATE POLICY peek ON document_versions USING (true)")
+
+    code, log = await refused(settings, tmp_path)
+
+    assert code == 2
+    assert "exports: row level security is not forced" in log
+    assert "document_versions: the permissive policy peek for PUBLIC is one too many" in log
+    assert "DROP POLICY peek ON document_versions" in log
+    assert len(log.strip().splitlines()) == 1
+
+
 async def test_missing_settings_are_named_all_at_once(settings: Settings, tmp_path: Path) -> None:
     """No variable is found out one run at a time."""
     bare = {

@@ -12,23 +12,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-import asyncpg
-
 from tests.queue.redis_server import RedisServer, runnable_redis
 from tests.soak.swizzle import Result, soak
-from tests.support.databases import TEMPLATE, database_url, fresh_database
-from worker import migrate
+from tests.support.databases import TEMPLATE, fresh_database, make_template
 from worker.embedded import embedded_servers
 
 
 async def run(admin_url: str, directory: Path, *, seconds: float, seed: int) -> Result:
     """Make a database and a Redis, and soak them."""
-    admin = await asyncpg.connect(admin_url)
-    try:
-        await admin.execute(f"CREATE DATABASE {TEMPLATE}")
-    finally:
-        await admin.close()
-    await migrate.upgrade(database_url(admin_url, TEMPLATE))
+    await make_template(admin_url)
     redis = RedisServer(
         runnable_redis(directory), directory, appendonly=True, password="soak-soak-soak"
     )

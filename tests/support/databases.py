@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from models.roles import APP, DISPATCH, OWNER
+from worker import migrate
 
 TEMPLATE = "copydesk_template"
 
@@ -74,9 +75,18 @@ def database_url(admin_url: str, name: str) -> str:
     return urlsplit(admin_url)._replace(path=f"/{name}").geturl()
 
 
-@asynccontextmanager
-async def fresh_database(admin_url: str, *, template: str) -> AsyncIterator[DatabaseUrls]:
-    """Make a database of a template and drop it afterwards, whoever is still connected."""
+async def make_template(admin_url: str) -> None:
+    """Make the migrated template that `fresh_database` clones."""
+    admin = await asyncpg.connect(admin_url)
+    try:
+        await admin.execute(f"CREATE DATABASE {TEMPLATE}")
+    finally:
+        await admin.close()
+    await migrate.upgrade(database_url(admin_url, TEMPLATE))
+
+
+async def clone(admin_url: str, *, template: str = TEMPLATE) -> DatabaseUrls:
+    """Make a database of a template."""
     name = f"test_{uuid4().hex}"
     admin = await asyncpg.connect(admin_url)
     try:
@@ -85,7 +95,25 @@ async def fresh_database(admin_url: str, *, template: str) -> AsyncIterator[Data
             # What is granted on a database is not copied with it.
             await admin.execute(f"ALTER DATABASE {name} OWNER TO {OWNER}")
             await admin.execute(f"REVOKE CREATE, TEMPORARY ON DATABASE {name} FROM PUBLIC")
-        yield DatabaseUrls(name, database_url(admin_url, name))
     finally:
-        await admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         await admin.close()
+    return DatabaseUrls(name, database_url(admin_url, name))
+
+
+async def drop(admin_url: str, name: str) -> None:
+    """Drop a database, whoever is still connected."""
+    admin = await asyncpg.connect(admin_url)
+    try:
+        await admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    finally:
+        await admin.close()
+
+
+@asynccontextmanager
+async def fresh_database(admin_url: str, *, template: str) -> AsyncIterator[DatabaseUrls]:
+    """Make a database of a template and drop it afterwards."""
+    urls = await clone(admin_url, template=template)
+    try:
+        yield urls
+    finally:
+        await drop(admin_url, urls.name)

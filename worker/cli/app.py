@@ -12,6 +12,7 @@ from worker.cli.agents import list_agents
 from worker.cli.database import database
 from worker.cli.dead_letters import failed, quarantine, retry
 from worker.cli.demo import demo
+from worker.cli.doctor import doctor
 from worker.cli.documents import documents, show
 from worker.cli.door import DEFAULT_HOME, INTERRUPTED, WRONG_USE, Door, exit_code, say
 from worker.cli.executions import cancel, enqueue, status
@@ -30,7 +31,7 @@ def _app() -> typer.Typer:
     app.callback()(_options)
     for command in (
         *(demo, dev, worker, enqueue, status, cancel, documents, show),
-        *(failed, retry, quarantine),
+        *(failed, retry, quarantine, doctor),
     ):
         app.command()(command)
     app.command("agents")(list_agents)

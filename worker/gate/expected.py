@@ -1,0 +1,123 @@
+"""What the gate expects, as tables: a new role, policy or listed table is a line here.
+
+Everything that is not expected is a finding. What a role may do is taken from the models; the
+exceptions from the rules for tables and policies stand here, apart from the models, so that nobody
+widens a declaration and its judge in one stroke.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from models.declarations import TRIGGERS, project_owned
+from models.roles import APP, DISPATCH, FUNCTION_GRANTS, OWNER, TABLE_GRANTS
+
+# The project-owned tables of the models, each with the column that names the project.
+PROJECT_OWNED = project_owned()
+
+# Their other tables, each with the reason why it needs no project.
+NO_PROJECT_DATA = {
+    "users": "who asks: an address and a name, no content of a project",
+    "workers": "which processes are here, for display",
+    "alembic_version": "the revision of the schema",
+}
+
+# Who is bound by the guard of every project-owned table, and whom its permissive policy lets in.
+BOUND = frozenset({APP, OWNER})
+ADMITTED = frozenset({APP})
+
+
+@dataclass(frozen=True, slots=True)
+class Exemption:
+    """A permissive policy beside guard and access; `reason` says why it opens no content."""
+
+    name: str
+    table: str
+    command: str
+    role: str
+    using: str
+    check: str | None
+    reason: str
+
+
+EXEMPTIONS = (
+    Exemption(
+        name="dispatch_read",
+        table="agent_executions",
+        command="SELECT",
+        role=DISPATCH,
+        using="true",
+        check=None,
+        reason="a sweep has no project; column grants let it see control columns only",
+    ),
+    Exemption(
+        name="dispatch_extend",
+        table="agent_executions",
+        command="UPDATE",
+        role=DISPATCH,
+        using="true",
+        check="true",
+        reason="one heartbeat for all projects; column grants let it change the lease only",
+    ),
+)
+
+Columns = frozenset[str] | None
+"""The columns a privilege is held on; None is the whole table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What a running role may do: exactly this.
+
+    Attributes:
+        name: the role; whoever connects must be it, or be a member of it.
+        tables: privileges by table of the models; on a table that is not named it has none.
+        others: privileges it may hold on project-owned tables that the models do not know.
+        functions: the functions of the models it may call.
+    """
+
+    name: str
+    tables: Mapping[str, Mapping[str, Columns]]
+    others: frozenset[str]
+    functions: frozenset[str]
+
+
+_GRANT = re.compile(r"(?P<privilege>[A-Z]+)(?: \((?P<columns>[^)]+)\))?")
+_TRIGGER = re.compile(r"CREATE TRIGGER (?P<name>\w+) .*? ON (?P<table>\w+)", re.DOTALL)
+
+
+def _role(name: str, *, others: frozenset[str] = frozenset()) -> Role:
+    tables = {
+        table: {
+            match["privilege"]: frozenset(match["columns"].split(", "))
+            if match["columns"]
+            else None
+            for match in _GRANT.finditer(granted)
+        }
+        for (role, table), granted in TABLE_GRANTS.items()
+        if role == name
+    }
+    return Role(name, tables, others, frozenset(FUNCTION_GRANTS[name]))
+
+
+# A table of somebody else's that is as well protected as ours may be used from inside a project.
+ROLES = {
+    APP: _role(APP, others=frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})),
+    DISPATCH: _role(DISPATCH),
+}
+
+# (table, trigger) of the models. Their functions run as whoever writes.
+DECLARED_TRIGGERS = frozenset(
+    (match["table"], match["name"]) for sql in TRIGGERS if (match := _TRIGGER.search(sql))
+)
+
+
+def scope_expressions(column: str) -> tuple[str, ...]:
+    """Return how PostgreSQL writes "the row's project is the bound one", read once, or per row."""
+    setting = "(current_setting('app.project_id'::text))::uuid"
+    return (f"({column} = ( SELECT {setting} AS current_setting))", f"({column} = {setting})")
+
+
+def scope_declared(column: str) -> str:
+    """Return the same as one writes it in a policy."""
+    return f"{column} = (SELECT current_setting('app.project_id')::uuid)"

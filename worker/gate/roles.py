@@ -1,0 +1,298 @@
+"""The running roles, as their own connections show them, and the owner.
+
+Whoever connects must be the expected role or a member of it, and nothing more: no attribute that
+opens doors, no other membership, nothing of its own, nowhere to create, and no setting that changes
+what a statement means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from models.roles import OWNER
+from worker.findings import Finding
+from worker.gate.rules import Rule, broken
+from worker.ledger import MovePool
+
+_CONNECTED = """
+    SELECT r.rolname::text AS name, quote_ident(r.rolname) AS quoted, r.oid,
+           ARRAY(SELECT e.oid FROM pg_roles e WHERE e.rolname IN (r.rolname, $1)) AS grantees,
+           d.oid AS database,
+           pg_postmaster_start_time() AS server_started,
+           current_setting('server_version_num')::int AS server_version,
+           array_remove(ARRAY[
+               CASE WHEN r.rolsuper THEN 'rolsuper' END,
+               CASE WHEN r.rolbypassrls THEN 'rolbypassrls' END,
+               CASE WHEN r.rolreplication THEN 'rolreplication' END,
+               CASE WHEN r.rolcreaterole THEN 'rolcreaterole' END,
+               CASE WHEN r.rolcreatedb THEN 'rolcreatedb' END], NULL) AS attributes,
+           -- Whoever owns the database is a pg_database_owner, which is told with what it owns.
+           ARRAY(SELECT o.rolname::text FROM pg_roles o
+                 WHERE o.oid <> r.oid AND o.rolname <> 'pg_database_owner'
+                     AND pg_has_role(r.oid, o.oid, 'MEMBER') ORDER BY 1) AS memberships,
+           ARRAY(SELECT pg_get_userbyid(m.roleid)::text FROM pg_auth_members m
+                 WHERE m.member = r.oid) AS granted,
+           ARRAY(SELECT 'DATABASE ' || quote_ident(d.datname)
+                 WHERE has_database_privilege(r.oid, d.oid, 'CREATE, TEMPORARY')
+                 UNION ALL
+                 SELECT 'SCHEMA ' || quote_ident(n.nspname) FROM pg_namespace n
+                 WHERE n.nspname !~ '^pg_' AND has_schema_privilege(r.oid, n.oid, 'CREATE')
+                 ORDER BY 1) AS creates,
+           ARRAY(SELECT pg_describe_object(s.classid, s.objid, s.objsubid) FROM pg_shdepend s
+                 WHERE s.refclassid = 'pg_authid'::regclass AND s.deptype = 'o'
+                     -- Everybody may have these; what they open is told elsewhere.
+                     AND s.classid NOT IN ('pg_largeobject'::regclass, 'pg_default_acl'::regclass)
+                     AND s.refobjid IN (SELECT e.oid FROM pg_roles e
+                                        WHERE e.rolname IN (r.rolname, $1))
+                     AND (s.dbid = d.oid OR s.dbid = 0 AND s.objid = d.oid)
+                 ORDER BY 1) AS owns,
+           EXISTS (SELECT FROM pg_namespace n WHERE n.nspname = 'public'
+                       AND has_schema_privilege(r.oid, n.oid, 'USAGE')) AS enters,
+           coalesce(current_setting('app.project_id', true), '') AS scope,
+           current_setting('row_security') AS row_security,
+           current_setting('session_replication_role') AS session_replication_role,
+           array_to_string(current_schemas(false), ', ') AS search_path
+    FROM pg_roles r CROSS JOIN pg_database d
+    WHERE r.rolname = current_user AND d.datname = current_database()
+"""
+
+# Settings of this database, of roles in it, and of roles everywhere.
+_SETTINGS = """
+    SELECT s.setrole AS role, split_part(each.setting, '=', 1) AS name,
+           concat_ws(' IN ', CASE WHEN s.setrole <> 0 THEN 'ROLE ' || quote_ident(r.rolname) END,
+               CASE WHEN s.setdatabase <> 0 THEN 'DATABASE ' || quote_ident(d.datname)
+                    WHEN s.setrole = 0 THEN 'ROLE ALL' END) AS place
+    FROM pg_db_role_setting s CROSS JOIN unnest(s.setconfig) AS each (setting)
+        LEFT JOIN pg_roles r ON r.oid = s.setrole LEFT JOIN pg_database d ON d.oid = s.setdatabase
+    WHERE s.setdatabase = 0 OR d.datname = current_database()
+    ORDER BY place, name
+"""
+
+_OTHERS = """
+    SELECT rolname::text AS name, array_remove(ARRAY[
+        CASE WHEN rolsuper THEN 'rolsuper' END, CASE WHEN rolbypassrls THEN 'rolbypassrls' END,
+        CASE WHEN rolreplication THEN 'rolreplication' END,
+        CASE WHEN rolcreaterole THEN 'rolcreaterole' END], NULL) AS attributes
+    FROM pg_roles WHERE rolname = ANY ($1::text[]) ORDER BY rolname
+"""
+
+OLDEST_SERVER = 180_000
+
+_SCOPE = "app.project_id"
+
+# What a setting of a role or a database must not touch, and what it would do.
+_UNSAFE = {
+    "row_security": "makes every statement on protected tables fail",
+    "search_path": "lets names mean other tables",
+    "session_replication_role": "switches foreign keys off",
+    "session_preload_libraries": "loads code into every session",
+    "local_preload_libraries": "loads code into every session",
+    "role": "makes sessions begin as another role",
+}
+_SHOWN = 5
+_USUAL = {"row_security": "on", "session_replication_role": "origin", "search_path": "public"}
+
+_ATTRIBUTES = {
+    "rolsuper": ("is a superuser", "NOSUPERUSER"),
+    "rolbypassrls": ("may bypass row level security", "NOBYPASSRLS"),
+    "rolreplication": ("may copy the whole database by replication", "NOREPLICATION"),
+    "rolcreaterole": ("may create roles", "NOCREATEROLE"),
+    "rolcreatedb": ("may create databases", "NOCREATEDB"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A running role as its connection shows it.
+
+    Attributes:
+        expected: what it must be, or be a member of.
+        memberships: of it, also those through others; `granted` are its own.
+        grantees: the oids of both.
+        creates: the database and the schemas in which it may create something.
+        owns: what belongs to either of them.
+        enters: whether it has USAGE on the schema public.
+    """
+
+    expected: str
+    name: str
+    quoted: str
+    oid: int
+    grantees: Sequence[int]
+    database: int
+    server_started: datetime
+    server_version: int
+    attributes: Sequence[str]
+    memberships: Sequence[str]
+    granted: Sequence[str]
+    creates: Sequence[str]
+    owns: Sequence[str]
+    enters: bool
+    scope: str
+    row_security: str
+    session_replication_role: str
+    search_path: str
+
+    @property
+    def identities(self) -> frozenset[str]:
+        """The roles whose privileges it has, or can take."""
+        return frozenset({self.name, *self.memberships})
+
+    @property
+    def is_superuser(self) -> bool:
+        """Whether it may everything anyway."""
+        return "rolsuper" in self.attributes
+
+    @property
+    def can_be_judged(self) -> bool:
+        """Whether its privileges can be held against those of the expected role."""
+        return (
+            not self.is_superuser
+            and self.expected in self.identities
+            and OWNER not in self.identities
+        )
+
+    def remedy(self, statement: str) -> str:
+        """Return a statement that mends the expected role; another one is not to be used."""
+        if self.name == self.expected:
+            return statement
+        return f"connect as {self.expected}, prepared by `copydesk db upgrade`"
+
+
+async def read_connected(pool: MovePool, expected: str) -> Connected:
+    """Return the role that a pool connects as."""
+    [row] = await pool.call(_CONNECTED, expected)
+    return Connected(expected=expected, **dict(row))
+
+
+def wrong_servers(roles: Sequence[Connected]) -> list[Finding]:
+    """Return a finding where a server is too old, or the roles are in different databases."""
+    first = roles[0]
+    if first.server_version < OLDEST_SERVER:
+        found = first.server_version // 10_000
+        sentence = f"PostgreSQL {OLDEST_SERVER // 10_000} or newer is needed, not {found}"
+        return [broken(Rule.SERVER_VERSION, "server", sentence, "upgrade PostgreSQL")]
+    return [
+        broken(
+            Rule.DATABASES_DIFFER,
+            f"role {role.name}",
+            f"{role.name} and {first.name} are connected to different databases",
+            "let all URLs lead to the same database of the same server",
+        )
+        for role in roles[1:]
+        if (role.database, role.server_started) != (first.database, first.server_started)
+    ]
+
+
+def wrong_role(role: Connected) -> Iterator[Finding]:
+    """Yield what a role is, or may, too much, apart from its privileges on tables."""
+    subject = f"role {role.name}"
+    for attribute in role.attributes:
+        words, without = _ATTRIBUTES[attribute]
+        remedy = role.remedy(f"ALTER ROLE {role.quoted} {without}")
+        yield broken(Rule.ROLE_ATTRIBUTE, subject, f"the role {role.name} {words}", remedy)
+    if role.is_superuser:
+        return  # is a member of everything
+    if role.expected not in role.identities:
+        sentence = f"the role {role.name} is not {role.expected}, nor a member of it"
+        yield broken(Rule.ROLE_WRONG, subject, sentence, role.remedy(""))
+    if OWNER in role.identities:
+        sentence = f"the role {role.name} is, or is a member of, {OWNER}"
+        yield broken(Rule.ROLE_MEMBER, subject, sentence, role.remedy(_left(role, OWNER)))
+        return  # may what the owner may
+    for other in role.memberships:
+        if other != role.expected:
+            sentence = f"the role {role.name} is a member of {other}, and may what that may"
+            yield broken(Rule.ROLE_MEMBER, subject, sentence, role.remedy(_left(role, other)))
+    for place in role.creates:
+        is_database = place.startswith("DATABASE")
+        what = "schemas or temporary tables" if is_database else "objects"
+        privileges = "CREATE, TEMPORARY" if is_database else "CREATE"
+        sentence = f"the role {role.name} may create {what} in {place}"
+        remedy = f"REVOKE {privileges} ON {place} FROM PUBLIC, {role.quoted}"
+        yield broken(Rule.ROLE_CREATES, subject, sentence, remedy)
+    if not role.enters:
+        sentence = f"the role {role.name} has no USAGE on SCHEMA public"
+        remedy = f"GRANT USAGE ON SCHEMA public TO {role.expected}"
+        yield broken(Rule.PRIVILEGE_MISSING, subject, sentence, remedy)
+    if role.owns:
+        sentence = f"the role {role.name} owns {_first(role.owns)}"
+        owners = ", ".join(dict.fromkeys((role.quoted, role.expected)))
+        remedy = f"REASSIGN OWNED BY {owners} TO {OWNER}"
+        yield broken(Rule.ROLE_OWNS, subject, sentence, remedy)
+
+
+async def wrong_others(pool: MovePool, roles: Sequence[Connected]) -> list[Finding]:
+    """Return a finding for each attribute of a role that can be taken, or that others rely on.
+
+    That is the owner, and the role that a login stands for: SET ROLE gives its attributes.
+    """
+    names = {OWNER, *(role.expected for role in roles)} - {role.name for role in roles}
+    return [
+        broken(
+            Rule.ROLE_ATTRIBUTE,
+            f"role {row['name']}",
+            f"the role {row['name']} {_ATTRIBUTES[attribute][0]}",
+            f"ALTER ROLE {row['name']} {_ATTRIBUTES[attribute][1]}",
+        )
+        for row in await pool.call(_OTHERS, sorted(names))
+        for attribute in row["attributes"]
+    ]
+
+
+async def wrong_settings(pool: MovePool, roles: Sequence[Connected]) -> list[Finding]:
+    """Return a finding for each default of the scope, and each setting that is not safe."""
+    running = {0, *(role.oid for role in roles)}
+    findings = []
+    explained = set()
+    for row in await pool.call(_SETTINGS):
+        name, place = row["name"].lower(), row["place"]
+        remedy = f"ALTER {place} RESET {row['name']}"
+        if name == _SCOPE:
+            sentence = f"{_SCOPE} has a default, for {place}: there is no default project"
+            findings.append(broken(Rule.SCOPE_DEFAULT, place, sentence, remedy))
+        elif name in _UNSAFE and row["role"] in running:
+            sentence = f"{name} is set for {place}, which {_UNSAFE[name]}"
+            findings.append(broken(Rule.SETTING_UNSAFE, place, sentence, remedy))
+        else:
+            continue
+        explained.add(name)
+    return [*findings, *(each for role in roles for each in _live_settings(role, explained))]
+
+
+def _live_settings(role: Connected, explained: set[str]) -> Iterator[Finding]:
+    """Yield what a new connection shows, whatever put it there."""
+    subject = f"role {role.name}"
+    remedy = "take it out of the URL, the server's configuration, or a login trigger"
+    if role.scope and _SCOPE not in explained:
+        sentence = f"{_SCOPE} has a default on new connections of {role.name}"
+        yield broken(Rule.SCOPE_DEFAULT, subject, sentence, remedy)
+    is_now = {
+        "row_security": role.row_security,
+        "session_replication_role": role.session_replication_role,
+        "search_path": role.search_path,
+    }
+    for name, usual in _USUAL.items():
+        if name == "search_path" and not role.enters:
+            continue  # says the same once more
+        if is_now[name] != usual and name not in explained:
+            sentence = f"{name} of {role.name} is {is_now[name] or 'empty'}, not {usual}"
+            yield broken(Rule.SETTING_UNSAFE, subject, sentence, remedy)
+
+
+def quoted(name: str) -> str:
+    """Return a name as SQL needs it when it may be any name."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _left(role: Connected, other: str) -> str:
+    if other in role.granted:
+        return f"REVOKE {quoted(other)} FROM {role.quoted}"
+    return f"revoke the membership through which {role.name} is a member of {other}"
+
+
+def _first(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_SHOWN])
+    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
