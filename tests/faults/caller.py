@@ -1,4 +1,4 @@
-"""A caller in a process of its own: enqueues one execution, as the environment says."""
+"""A caller in a process of its own: enqueues one execution, says so, and never ends by itself."""
 
 import asyncio
 import os
@@ -18,6 +18,8 @@ async def main() -> None:
             requested_by=os.environ["CALL_USER"],
         )
         sys.stdout.write(f"{recorded.execution_id}\n")
+        sys.stdout.flush()
+        await asyncio.Event().wait()
 
 
 asyncio.run(main())

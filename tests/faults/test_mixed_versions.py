@@ -38,6 +38,7 @@ async def test_a_hint_of_a_newer_release_is_set_aside_and_its_row_runs_all_the_s
     """F43: the message is not understood, and is not what counts."""
     redis = await create_pool(to_arq_settings(secret(settings.redis_url)))
     execution = await desk.enqueue("echo", {"document_type": "notes"})
+    await desk.client._hints.settle()
     await redis.flushdb()
     arguments = {"v": 2, "project_id": str(desk.project), "execution_id": str(execution)}
     message: dict[str, object] = {

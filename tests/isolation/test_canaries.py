@@ -69,6 +69,7 @@ async def test_what_one_project_says_is_heard_nowhere_else(
     mine = await enqueue(client, quiet, user, "tree")
     assert settings.redis_url is not None
     redis = sync_redis.Redis.from_url(settings.redis_url.get_secret_value())
+    await client._hints.settle()
     before = dumped(redis)
     assert redis.zcard("arq:queue") == 2 * len(STEPS)
 

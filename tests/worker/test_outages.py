@@ -74,6 +74,7 @@ async def test_a_hint_is_the_fast_path(settings: Settings, desk: Desk) -> None:
 async def test_flushing_redis_loses_no_work(settings: Settings, desk: Desk, redis_url: str) -> None:
     """Everything accepted is in PostgreSQL."""
     executions = [await desk.enqueue("echo", {"value": n}) for n in range(10)]
+    await desk.client._hints.settle()
     redis = await create_pool(to_arq_settings(redis_url))
     await redis.flushdb()
     await redis.aclose(close_connection_pool=True)
