@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, TextClause, text
 from sqlalchemy.exc import DBAPIError
 
-from models.roles import OWNER, ROLE_SETTINGS, ROLES
+from models.roles import MEMBERSHIPS, OWNER, ROLE_SETTINGS, ROLES, SEARCH
 
 log = logging.getLogger(__name__)
 
@@ -113,10 +113,7 @@ def _role_faults(connection: Connection) -> list[Fault]:
             for each in connection.scalars(ATTRIBUTES, {"role": role})
             if each not in declared
         ]
-    found += [
-        Fault(f"role {row.member} must not be a member of {row.of}")
-        for row in connection.execute(MEMBERSHIPS, {"roles": [*ROLES]})
-    ]
+    found += _membership_faults(connection)
     found += [
         Fault(f"{row.setting} must have no default, and has one for {row.where}")
         for row in connection.execute(SCOPE_DEFAULTS)
@@ -132,6 +129,28 @@ def _role_faults(connection: Connection) -> list[Fault]:
             if f"{name}={value}" not in have
         ]
     return found
+
+
+def _membership_faults(connection: Connection) -> list[Fault]:
+    found = []
+    missing = dict(MEMBERSHIPS)
+    for row in connection.execute(MEMBERS, {"roles": [*ROLES], "search": SEARCH}):
+        declared = MEMBERSHIPS.get((row.member, row.of))
+        if declared is None:
+            found.append(Fault(f"role {row.member} must not be a member of {row.of}"))
+            continue
+        missing.pop((row.member, row.of), None)
+        if row.options != declared:
+            sentence = f"role {row.member} must be a member of {row.of} WITH {declared} only"
+            found.append(Fault(sentence, f"GRANT {row.of} TO {row.member} WITH {declared}"))
+    return found + [
+        Fault(
+            f"role {member} must be able to hand functions over to {of}",
+            f"GRANT {of} TO {member} WITH {options}",
+            blocking=True,
+        )
+        for (member, of), options in missing.items()
+    ]
 
 
 def _database_faults(connection: Connection) -> list[Fault]:
@@ -171,20 +190,28 @@ EXTENSION: TextClause = text("""
 SELECT installed_version IS NOT NULL AS installed FROM pg_available_extensions WHERE name = :name
 """)
 
-# Attributes a role can have too many of; LOGIN and INHERIT are the administrator's business.
+# Attributes a role can have too many of; INHERIT is the administrator's business.
 ATTRIBUTES = text("""
 SELECT a.attribute
 FROM pg_roles r CROSS JOIN LATERAL (VALUES
-    ('SUPERUSER', r.rolsuper), ('BYPASSRLS', r.rolbypassrls), ('CREATEDB', r.rolcreatedb),
+    ('LOGIN', r.rolcanlogin), ('SUPERUSER', r.rolsuper), ('BYPASSRLS', r.rolbypassrls),
+    ('CREATEDB', r.rolcreatedb),
     ('CREATEROLE', r.rolcreaterole), ('REPLICATION', r.rolreplication)) AS a (attribute, has)
 WHERE r.rolname = :role AND a.has
 """)
 
-MEMBERSHIPS = text("""
-SELECT quote_ident(member.rolname) AS member, quote_ident(upper.rolname) AS of
+# Of the roles themselves, and in the search role, whoever it is. An administrator who is no
+# superuser administers the roles it has made, which is no way in.
+MEMBERS = text("""
+SELECT quote_ident(member.rolname) AS member, quote_ident(upper.rolname) AS of,
+       concat_ws(', ', 'INHERIT ' || o.inherits, 'SET ' || o.becomes, 'ADMIN ' || o.hands_on)
+           AS options
 FROM pg_auth_members m
     JOIN pg_roles member ON member.oid = m.member JOIN pg_roles upper ON upper.oid = m.roleid
+    CROSS JOIN LATERAL (SELECT upper(m.inherit_option::text), upper(m.set_option::text),
+                               upper(m.admin_option::text)) AS o (inherits, becomes, hands_on)
 WHERE member.rolname = ANY (CAST(:roles AS text[]))
+    OR upper.rolname = :search AND (m.inherit_option OR m.set_option)
 ORDER BY 1, 2
 """)
 

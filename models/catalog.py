@@ -189,9 +189,13 @@ SELECT format('policy %I on %s', p.polname, t.shown) AS name, t.on_object,
 FROM tables t JOIN pg_policy p ON p.polrelid = t.oid
 """)
 
+# Whoever is handed a function has to be allowed to create one in its schema, at that moment.
 OWNERS = _reader("""
 SELECT 'owner of ' || on_object AS name, on_object, '{}'::text[] AS unmade,
-       ARRAY[format('ALTER %s %s OWNER TO %I', word, shown, pg_get_userbyid(owner))] AS made
+       CASE WHEN word = 'FUNCTION' AND role <> quote_ident(current_user)
+            THEN ARRAY['GRANT CREATE ON SCHEMA public TO ' || role, change,
+                       'REVOKE CREATE ON SCHEMA public FROM ' || role]
+            ELSE ARRAY[change] END AS made
 FROM (
     SELECT on_object, shown, relowner, CASE relkind WHEN 'v' THEN 'VIEW'
         WHEN 'm' THEN 'MATERIALIZED VIEW' ELSE 'TABLE' END
@@ -199,6 +203,10 @@ FROM (
     UNION ALL
     SELECT on_object, shown, proowner, word FROM functions
 ) AS owned (on_object, shown, owner, word)
+    CROSS JOIN LATERAL (
+        SELECT quote_ident(pg_get_userbyid(owner)),
+               format('ALTER %s %s OWNER TO %I', word, shown, pg_get_userbyid(owner))
+    ) AS told (role, change)
 """)
 
 # All that one role holds on one object, columns included, since revoking from a table takes the
@@ -257,6 +265,7 @@ READERS = {
     "trigger": TRIGGERS,
     "row security": ROW_SECURITY,
     "policy": POLICIES,
-    "owner": OWNERS,
     "grant": GRANTS,
+    # Last: nobody but its owner can grant what belongs to another role.
+    "owner": OWNERS,
 }

@@ -17,6 +17,7 @@ from typing import Literal
 from sqlalchemy import Connection, MetaData, Table, text
 
 from models.parts import DESCRIBED, RANK, Part, Parts, read_parts, search_only
+from models.roles import FUNCTION_OWNERS
 from models.spelling import same_in_other_words
 
 LIVE = "public"
@@ -68,7 +69,7 @@ class Change:
         if self.new.kind == "grant" and self.old is not None:
             return self.old.unmade + self.new.made
         # What PUBLIC may do with a function that stays is told by its grants.
-        return self.new.made[:1]
+        return self.new.made[:1] if self.new.kind == "function" else self.new.made
 
     @property
     def sentence(self) -> str:
@@ -133,6 +134,8 @@ def compare(
         try:
             connection.execute(text(f"CREATE SCHEMA {SCRATCH}"))
             search_only(connection, SCRATCH)
+            for role in sorted(set(FUNCTION_OWNERS.values())):
+                connection.exec_driver_sql(f"GRANT USAGE, CREATE ON SCHEMA {SCRATCH} TO {role}")
             # Functions may name each other before they exist, and tables by the live schema.
             connection.execute(text("SET LOCAL check_function_bodies = off"))
             metadata.create_all(connection, checkfirst=False)
@@ -156,20 +159,25 @@ def plan(comparison: Comparison, settled: frozenset[tuple[str, str]]) -> Plan:
     created = _objects(declared) - _objects(comparison.live)
     created.discard(f"table {comparison.version_table}")  # Alembic makes it, and never drops it
     dropped = _objects(live) - _objects(declared)
+    handed_over = _handed_over(live) | _handed_over(declared)
     remade = frozenset(
         new.name
         for key, new in declared.items()
-        if new.kind == "function" and (old := live.get(key)) and not _same_signature(old, new)
+        if new.kind == "function"
+        and (old := live.get(key))
+        and (not _same_signature(old, new) or (old.made != new.made and new.name in handed_over))
     )
     before: list[Change] = []
     after: list[Change] = []
     for key, part in {**live, **declared}.items():
         old, new = live.get(key), declared.get(key)
-        again = part.on in remade and part.kind in {"function", "grant"}
+        again = part.on in remade and part.kind in {"function", "grant", "owner"}
         if key in settled or (old and new and old.made == new.made and not again):
             continue
-        if part.kind == "owner" and (old is None or new is None):
-            continue  # whoever makes a thing owns it
+        if part.kind == "owner" and (old is None or new is None or again):
+            # Whoever makes a thing owns it, unless it is handed over.
+            after += [Change(None, new, "create")] if new and part.on in handed_over else []
+            continue
         if part.kind in DESCRIBED:
             after.append(Change(old, new, "describe"))
         elif old and new and part.kind in _IN_PLACE and not again:
@@ -193,6 +201,12 @@ def _with_new_tables(comparison: Comparison) -> Parts:
     missing = _objects(comparison.tables) - _objects(comparison.live)
     made = {key: part for key, part in comparison.tables.items() if part.on in missing}
     return {**comparison.live, **made}
+
+
+def _handed_over(parts: Parts) -> set[str]:
+    """Return the functions that belong to another role: nobody else can change them in place."""
+    owned = (part for part in parts.values() if part.kind == "owner")
+    return {part.on for part in owned if part.on.startswith("function") and len(part.made) > 1}
 
 
 def _objects(parts: Parts) -> set[str]:

@@ -5,12 +5,29 @@ result of these statements with the live database (see `models.comparison`), so 
 in any of them turns `copydesk db check` red. Names are unqualified on purpose.
 """
 
+from sqlalchemy import LargeBinary, String, Text, Uuid
+
 from models.base import Base
 from models.functions import ORDER, function_sources
-from models.roles import APP, DISPATCH, FUNCTION_GRANTS, OWNER, TABLE_GRANTS
+from models.roles import (
+    APP,
+    DISPATCH,
+    FUNCTION_GRANTS,
+    FUNCTION_OWNERS,
+    OWNER,
+    SEARCH,
+    SEARCH_COLUMNS,
+    TABLE_GRANTS,
+)
 
 # The scope is read once a statement (a sub-select), and an unset one raises: it fails closed.
 _SCOPE = "(SELECT current_setting('app.project_id')::uuid)"
+
+# Comparing these leaks nothing as PostgreSQL sees it, so EXPLAIN would estimate a condition of one
+# project from the values of all: bisection spells them out. Without statistics there is nothing to
+# estimate from. The states of executions are five words, and partial indexes are chosen by them.
+_COMPARED = (LargeBinary, String, Text, Uuid)
+_ESTIMATED = {("agent_executions", "status"), ("exports", "status")}
 
 TRIGGERS = (
     """
@@ -51,7 +68,24 @@ def statements() -> list[str]:
         *TRIGGERS,
         *(sql for table, column in project_owned().items() for sql in _isolation(table, column)),
         *_dispatch_policies(),
+        *_search_policies(),
         *_grants(),
+        *(
+            f"ALTER TABLE {table} ALTER COLUMN {column} SET STATISTICS 0"
+            for table, column in hidden_columns()
+        ),
+        # Last, since nobody but its owner can grant what belongs to another role.
+        *(f"ALTER FUNCTION {name} OWNER TO {role}" for name, role in FUNCTION_OWNERS.items()),
+    ]
+
+
+def hidden_columns() -> list[tuple[str, str]]:
+    """Return the columns of project-owned tables that must have no statistics, as (table, name)."""
+    return [
+        (name, column.name)
+        for name in project_owned()
+        for column in Base.metadata.tables[name].columns
+        if isinstance(column.type, _COMPARED) and (name, column.name) not in _ESTIMATED
     ]
 
 
@@ -79,6 +113,14 @@ def _dispatch_policies() -> list[str]:
             f"CREATE POLICY dispatch_extend ON agent_executions FOR UPDATE TO {DISPATCH} "
             "USING (true) WITH CHECK (true)"
         ),
+    ]
+
+
+def _search_policies() -> list[str]:
+    # A condition that is always true is folded away, and stands before no index.
+    return [
+        f"CREATE POLICY search_read ON {table} FOR SELECT TO {SEARCH} USING (true)"
+        for table in SEARCH_COLUMNS
     ]
 
 

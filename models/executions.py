@@ -56,7 +56,8 @@ class AgentExecution(Base):
         ),
         CheckConstraint("attempt >= 0 AND failures >= 0 AND max_attempts >= 1", name="attempts"),
         CheckConstraint("status != 'failed' OR error_code IS NOT NULL", name="error_code"),
-        Index("idx_executions_correlation", "correlation_id"),
+        # With the project: there are no statistics that would tell how few rows an id has.
+        Index("idx_executions_correlation", "correlation_id", "project_id"),
         Index("idx_executions_project_status", "project_id", "status", text("started_at DESC")),
         Index("idx_executions_project_created", "project_id", text("created_at DESC")),
         Index("idx_executions_requested_by", "requested_by"),

@@ -2,16 +2,23 @@
 
 `copydesk_owner` owns and migrates and runs nothing. `copydesk_app` reads and writes project data
 inside a project scope. `copydesk_dispatch` sees across projects that there is work, never what it
-is: ids, states and times of executions, and it may move one column, the lease.
+is: ids, states and times of executions, and it may move one column, the lease. `copydesk_search`
+is nobody's login: it owns one function, which looks for JSON values in the project it is bound to.
 """
 
 OWNER = "copydesk_owner"
 APP = "copydesk_app"
 DISPATCH = "copydesk_dispatch"
+SEARCH = "copydesk_search"
 
-_HARMLESS = "LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE NOREPLICATION"
+_HARMLESS = "NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE NOREPLICATION"
 
-ROLES = {OWNER: _HARMLESS, APP: _HARMLESS, DISPATCH: _HARMLESS}
+LOGINS = (OWNER, APP, DISPATCH)
+ROLES = dict.fromkeys(LOGINS, f"LOGIN {_HARMLESS}") | {SEARCH: f"NOLOGIN {_HARMLESS}"}
+
+# (member, role): the owner has to be able to hand a function over to the role that is to own it. It
+# inherits nothing of it, and can pass it on to nobody.
+MEMBERSHIPS = {(OWNER, SEARCH): "INHERIT FALSE, SET TRUE, ADMIN FALSE"}
 
 # A process that hangs inside a transaction must not hold its locks for ever.
 _TIMEOUTS = {
@@ -37,6 +44,12 @@ CONTROL_COLUMNS = (
     "cancel_requested_at",
 )
 
+# What a search compares, and what it needs to name a row and its place.
+SEARCH_COLUMNS = {
+    "document_versions": ("id", "project_id", "execution_id", "document_type", "metadata"),
+    "agent_executions": ("id", "project_id", "output_data"),
+}
+
 TABLE_GRANTS = {
     (APP, "users"): "SELECT, INSERT",
     (APP, "projects"): "SELECT, INSERT, UPDATE (name, status, current_step)",
@@ -49,6 +62,10 @@ TABLE_GRANTS = {
     (DISPATCH, "agent_executions"): (
         f"SELECT ({', '.join(CONTROL_COLUMNS)}), UPDATE (lease_expires_at)"
     ),
+    **{
+        (SEARCH, table): f"SELECT ({', '.join(columns)})"
+        for table, columns in SEARCH_COLUMNS.items()
+    },
 }
 
 FUNCTION_GRANTS = {
@@ -69,6 +86,10 @@ FUNCTION_GRANTS = {
         "rescue_executions",
         "retry_executions",
         "record_progress",
+        "find_containing",
     ),
     DISPATCH: ("extend_leases", "find_due", "find_expired", "find_former"),
 }
+
+# Everything else belongs to the owner.
+FUNCTION_OWNERS = {"find_containing": SEARCH}

@@ -1,5 +1,6 @@
 -- What only a superuser may do, once for each server: the three roles with their passwords and time
--- limits, the database's owner, and the extension that counts statements. Everything else is done by
+-- limits, the one that nobody logs in as, the database's owner, and the extension that counts
+-- statements. Everything else is done by
 -- `copydesk db upgrade` as copydesk_owner, which reports what of this is missing.
 --
 -- Run by psql in the database of copydesk, again whenever a password changes:
@@ -43,6 +44,12 @@ SELECT format(
 FROM unnest(ARRAY['copydesk_owner', 'copydesk_app', 'copydesk_dispatch']) AS role
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role)
 \gexec
+
+-- It owns one function, which the owner has to be able to hand over to it.
+SELECT 'CREATE ROLE copydesk_search NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE NOREPLICATION'
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'copydesk_search')
+\gexec
+GRANT copydesk_search TO copydesk_owner WITH INHERIT FALSE, SET TRUE, ADMIN FALSE;
 
 ALTER ROLE copydesk_owner PASSWORD :'owner_password';
 ALTER ROLE copydesk_app PASSWORD :'app_password';

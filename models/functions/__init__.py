@@ -24,6 +24,7 @@ ORDER = (
     "find_due",
     "find_expired",
     "find_former",
+    "find_containing",
     "refuse_language_change",
     "refuse_illegal_move",
     "touch_project",

@@ -3,7 +3,7 @@
 import asyncpg
 import pytest
 
-from models.roles import APP, ROLES
+from models.roles import APP, LOGINS, SEARCH
 from tests.deploy.composefile import SECRETS
 from tests.deploy.site import PASSWORDS, Site
 from worker import migrate
@@ -28,18 +28,30 @@ async def verifiers(site: Site) -> dict[str, str]:
 
 async def test_each_role_logs_in_with_its_own_password_only(site: Site) -> None:
     """A role's password opens that role and no other."""
-    for role in ROLES:
+    for role in LOGINS:
         assert await who(site.url(role)) == role
-        for other in set(ROLES) - {role}:
+        for other in set(LOGINS) - {role}:
             with pytest.raises(asyncpg.InvalidPasswordError):
                 await who(site.url(role, PASSWORDS[other]))
+
+
+async def test_nobody_logs_in_as_the_search_role(site: Site) -> None:
+    """It has no password, and may not log in with one either."""
+    assert await site.ask(
+        f"SELECT FROM pg_authid WHERE rolname = '{SEARCH}' AND NOT rolcanlogin"
+        " AND rolpassword IS NULL"
+    )
+    for password in PASSWORDS.values():
+        with pytest.raises(asyncpg.PostgresError) as refused:
+            await who(site.url(SEARCH, password))
+        assert refused.value.sqlstate.startswith("28")
 
 
 async def test_passwords_are_kept_as_scram_verifiers(site: Site) -> None:
     """PostgreSQL keeps something to check a password with, not the password."""
     kept = await verifiers(site)
-    assert set(kept) == set(ROLES)
-    assert all(each.startswith("SCRAM-SHA-256$") for each in kept.values())
+    assert {role for role, verifier in kept.items() if verifier} == set(LOGINS)
+    assert all(kept[role].startswith("SCRAM-SHA-256$") for role in LOGINS)
 
 
 async def test_no_password_shows_in_the_log_or_in_the_statistics(site: Site) -> None:

@@ -15,15 +15,12 @@ from arq.connections import create_pool
 
 from models.roles import OWNER
 from models.states import State
-from tests.isolation.attack import Ground, intruder, prepare
+from tests.isolation.attack import Ground, intruder
 from tests.isolation.conftest import Workplace, target
-from tests.support.databases import DatabaseUrls
 from tests.support.waiting import until
 from tests.support.workers import running_worker
 from worker.queue.connection import to_arq_settings
 from worker.settings import secret
-
-LETTERS = "-0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 async def test_whoever_has_the_password_may_name_any_project(ground: Ground) -> None:
@@ -35,69 +32,6 @@ async def test_whoever_has_the_password_may_name_any_project(ground: Ground) -> 
         rows = await connection.fetch("SELECT name FROM projects")
     await connection.close()
     assert [row["name"] for row in rows] == [theirs.canary]
-
-
-async def estimate(connection: asyncpg.Connection, condition: str) -> int:
-    """Return how many rows the planner expects of a condition, without running anything."""
-    plan = await connection.fetchval(
-        f"EXPLAIN (FORMAT JSON) SELECT 1 FROM agent_executions WHERE {condition}"  # noqa: S608
-    )
-    return int(json.loads(plan)[0]["Plan"]["Plan Rows"])
-
-
-async def spelled_out(ground: Ground, longest: int) -> str:
-    """Return the commonest error message as estimates alone spell it out, in one's own project."""
-    connection = await asyncpg.connect(ground.database.app, statement_cache_size=0)
-    word = ""
-    async with connection.transaction():
-        await connection.fetch(
-            "SELECT set_config('app.project_id', $1, true)", str(ground.mine.project)
-        )
-        many = await estimate(connection, "true") / 2
-        while many > 1 and len(word) < longest:
-            low, high = 0, len(LETTERS)
-            while low < high:
-                middle = (low + high) // 2
-                condition = f"error_message < '{word}{LETTERS[middle]}~'"
-                if await estimate(connection, condition) > many:
-                    high = middle
-                else:
-                    low = middle + 1
-            if low == len(LETTERS):
-                break
-            word += LETTERS[low]
-    await connection.close()
-    return word
-
-
-async def test_the_planners_estimates_spell_out_values_of_all_projects(
-    database: DatabaseUrls,
-) -> None:
-    """EXPLAIN estimates from all rows, and comparing text leaks nothing as PostgreSQL sees it.
-
-    Where a column has no statistics there is nothing to estimate from.
-    """
-    ground = await prepare(database)
-    await database.ask(
-        "INSERT INTO agent_executions (project_id, agent_type, correlation_id, requested_by, "
-        "status, error_code, error_message, completed_at) SELECT $1, 'review', uuidv7(), $2, "
-        "'failed', 'agent_error', $3, now() FROM generate_series(1, 500)",
-        ground.theirs.project,
-        ground.user,
-        ground.theirs.canary,
-    )
-    async with database.oracle() as oracle:
-        await oracle.execute("ANALYZE agent_executions")
-        assert await spelled_out(ground, len(ground.theirs.canary)) == ground.theirs.canary
-
-        await oracle.execute(
-            "ALTER TABLE agent_executions ALTER COLUMN error_message SET STATISTICS 0"
-        )
-        await oracle.execute(
-            "DELETE FROM pg_statistic WHERE starelid = 'agent_executions'::regclass"
-        )
-        await oracle.execute("ANALYZE agent_executions")
-    assert ground.theirs.canary[:3] not in await spelled_out(ground, len(ground.theirs.canary))
 
 
 async def test_how_much_there_is_in_all_projects_can_be_counted(ground: Ground) -> None:
@@ -122,6 +56,34 @@ async def test_how_much_there_is_in_all_projects_can_be_counted(ground: Ground) 
             for _ in range(3):
                 await elsewhere.value(number, side.project, side.running)
         assert await attempt.value(number, ground.mine.project, ground.mine.running) == first + 4
+
+
+async def test_a_search_takes_longer_where_others_have_a_value_often(ground: Ground) -> None:
+    """Its pages and its time tell how often a value is elsewhere, once the index is read for it."""
+    often = {"often": True}
+    async with ground.database.oracle() as oracle:
+        await oracle.execute(
+            "INSERT INTO agent_executions (project_id, agent_type, correlation_id, requested_by, "
+            "status, completed_at, output_data) SELECT p.id, 'filler', uuidv7(), $3, 'completed', "
+            "now(), p.output::jsonb FROM (VALUES ($1::uuid, '{\"seldom\": 1}', 1500), "
+            "($2, $4, 30000)) AS p (id, output, number), generate_series(1, p.number)",
+            ground.mine.project,
+            ground.theirs.project,
+            ground.user,
+            json.dumps(often),
+        )
+        await oracle.execute("VACUUM ANALYZE agent_executions")
+    explain = (
+        "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "
+        "SELECT * FROM find_containing($1, 'agent_executions', $2::text::jsonb, 10)"
+    )
+    async with intruder(ground) as attempt:
+        pages = []
+        for value in (often, {"never": True}) * 2:
+            plan = await attempt.value(explain, ground.mine.project, json.dumps(value))
+            pages.append(json.loads(plan)[0]["Plan"]["Shared Hit Blocks"])
+    await ground.database.ask("DELETE FROM agent_executions WHERE agent_type = 'filler'")
+    assert pages[2] > pages[3]
 
 
 async def test_a_value_written_into_a_statement_shows_to_the_same_role(ground: Ground) -> None:

@@ -100,6 +100,22 @@ REPAIRED = {
         "function extra() exists and is not declared",
         "CREATE FUNCTION extra() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
     ),
+    "search that runs as whoever calls it": drift(
+        "function find_containing(uuid,text,jsonb,integer) differs from its declaration",
+        "ALTER FUNCTION find_containing SECURITY INVOKER",
+    ),
+    "search that runs as the owner": drift(
+        "owner of function find_containing(uuid,text,jsonb,integer) differs",
+        "ALTER FUNCTION find_containing OWNER TO copydesk_owner",
+    ),
+    "search dropped": drift(
+        "function find_containing(uuid,text,jsonb,integer) is declared and missing",
+        "DROP FUNCTION find_containing",
+    ),
+    "search role that sees another column": drift(
+        "grants on table document_versions to copydesk_search differs",
+        "GRANT SELECT (content) ON document_versions TO copydesk_search",
+    ),
     "function dropped": drift(
         "function find_due(text[],uuid,integer,integer) is declared and missing",
         "DROP FUNCTION find_due(text[], uuid, integer, integer)",
@@ -191,6 +207,21 @@ SURROUNDING = {
     "role in another role": drift(
         "role copydesk_app must not be a member of copydesk_owner",
         "GRANT copydesk_owner TO copydesk_app",
+    ),
+    "role in the search role": drift(
+        "role copydesk_app must not be a member of copydesk_search",
+        "GRANT copydesk_search TO copydesk_app",
+    ),
+    "somebody else in the search role": drift(
+        "role postgres must not be a member of copydesk_search",
+        "GRANT copydesk_search TO postgres",
+    ),
+    "owner that inherits from the search role": drift(
+        "role copydesk_owner must be a member of copydesk_search WITH INHERIT FALSE",
+        "GRANT copydesk_search TO copydesk_owner WITH INHERIT TRUE",
+    ),
+    "search role that logs in": drift(
+        "role copydesk_search must not have the attribute LOGIN", "ALTER ROLE copydesk_search LOGIN"
     ),
     "role without its time limit": drift(
         "role copydesk_app must have lock_timeout", "ALTER ROLE copydesk_app RESET lock_timeout"

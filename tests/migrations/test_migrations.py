@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 import migrations
 from models import Base
 from models.declarations import statements
-from models.roles import APP
+from models.roles import APP, SEARCH
 from tests.support.databases import DatabaseUrls, fresh_database
 from tests.support.waiting import until
 from worker import migrate
@@ -62,8 +62,11 @@ def build_from_models(connection: Connection) -> None:
     impl.version_table_impl(
         version_table="alembic_version", version_table_schema=None, version_table_pk=True
     ).create(connection)
+    # Whoever is handed a function has to be able to create one there.
+    connection.exec_driver_sql(f"GRANT CREATE ON SCHEMA public TO {SEARCH}")
     for statement in statements():
         connection.exec_driver_sql(statement)
+    connection.exec_driver_sql(f"REVOKE CREATE ON SCHEMA public FROM {SEARCH}")
     connection.commit()
 
 
