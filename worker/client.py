@@ -25,6 +25,7 @@ from worker.errors import InputInvalidError, NotFoundError
 from worker.identifiers import parse_id, parse_project
 from worker.ledger import Enqueued, Ledger, MovePool
 from worker.ledger.joined import call_after_commit, enqueue_joined
+from worker.overview import Overview
 from worker.queue.connection import open_redis
 from worker.queue.hints import HintSender, HintToSend
 from worker.queue.signals import Signals
@@ -32,7 +33,6 @@ from worker.readings import (
     DocumentReport,
     ExecutionReport,
     StatusReport,
-    list_documents,
     read_document,
     read_execution,
     read_status,
@@ -43,7 +43,7 @@ from worker.settings import Settings, read_settings, secret
 _LOOK_AGAIN = 1.0
 
 
-class Client:
+class Client(Overview):
     """A connection to copydesk for one process; open it once and share it.
 
     Every call names its project. Errors are `CopydeskError`s with a stable `code`; where
@@ -219,12 +219,6 @@ class Client:
                 if left <= 0:
                     raise TimeoutError(f"not final within {timeout:g} s")
                 await ended.wait(min(left, _LOOK_AGAIN))
-
-    async def documents(self, project_id: UUID | str) -> list[DocumentReport]:
-        """Return the latest version of every document of a project, without contents."""
-        project = parse_project(project_id)
-        async with self._database.project(project, snapshot=True) as session:
-            return await list_documents(session, project)
 
     async def document(
         self, project_id: UUID | str, document_type: str, version: int | None = None

@@ -74,6 +74,12 @@ class OutputTooLargeError(OutputInvalidError):
     code = "output_too_large"
 
 
+class SearchUnavailableError(CopydeskError):
+    """The database lacks an extension that a search needs; an administrator can create it."""
+
+    code = "search_unavailable"
+
+
 class DatabaseUnavailableError(CopydeskError):
     """PostgreSQL did not answer; nothing is known to have been accepted. Try again."""
 

@@ -46,6 +46,15 @@ ATTACKS: dict[str, list[Command]] = {
         lambda _, given: ("show", given.document_type),
         lambda _, given: ("show", given.document_type, "--version", "1", "--json"),
     ],
+    "search": [
+        lambda _, given: ("search", "--text", given.canary),
+        lambda _, given: ("search", "--metadata", f'{{"text": "{given.canary}"}}'),
+        lambda _, given: ("search", "--output", f'{{"text": "{given.canary}"}}', "--json"),
+    ],
+    "stats": [
+        lambda _, __: ("stats",),
+        lambda _, __: ("stats", "--json"),
+    ],
     "failed": [
         lambda _, __: ("failed",),
         lambda _, __: ("failed", "--json"),
@@ -126,7 +135,7 @@ def test_a_command_about_ones_own_work_says_more(
 ) -> None:
     """So the last test has something to miss."""
     monkeypatch.setenv("COPYDESK_PROJECT", str(ground.mine.project))
-    for name in ("status", "show", "documents", "failed"):
+    for name in ("status", "show", "documents", "failed", "search", "stats"):
         said = copydesk(*ATTACKS[name][-1](ground, ground.mine))
         assert said.code in {0, 1}
         assert ground.mine.canary in said.out or ground.mine.document_type in said.out

@@ -97,6 +97,16 @@ ATTACKS: dict[str, Call] = {
     "document": lambda client, ground, given: client.document(
         ground.mine.project, given.document_type
     ),
+    "statistics": lambda client, ground, _: client.statistics(ground.mine.project),
+    "search_documents": lambda client, ground, given: client.search_documents(
+        ground.mine.project, metadata={"text": given.canary}
+    ),
+    "search_executions": lambda client, ground, given: client.search_executions(
+        ground.mine.project, output={"text": given.canary}
+    ),
+    "search_text": lambda client, ground, given: client.search_text(
+        ground.mine.project, given.canary
+    ),
     "cancel": lambda client, ground, given: each(
         given.executions, lambda id_: client.cancel(ground.mine.project, id_)
     ),
@@ -163,8 +173,11 @@ async def test_a_call_with_the_others_ids_is_one_with_nobodys(
 
 async def test_an_answer_about_ones_own_work_is_another(sides: Ground, client: Client) -> None:
     """So the last test has something to miss: one's own ids are answered with what they are."""
-    for name in ("status", "execution", "wait", "document"):
+    searches = ("search_documents", "search_executions")
+    for name in ("status", "execution", "wait", "document", *searches):
         own = await worded(ATTACKS[name](client, sides, sides.mine))
         assert sides.mine.canary in own
         nobodys = await worded(ATTACKS[name](client, sides, Side.nobodys()))
         assert sides.mine.canary not in nobodys
+    found = await client.search_text(sides.mine.project, sides.mine.canary)
+    assert {each.document_type for each in found} == {"article", sides.mine.document_type}

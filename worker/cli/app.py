@@ -18,6 +18,7 @@ from worker.cli.door import DEFAULT_HOME, INTERRUPTED, WRONG_USE, Door, exit_cod
 from worker.cli.executions import cancel, enqueue, status
 from worker.cli.processes import dev, worker
 from worker.cli.projects import create
+from worker.cli.search import search, stats
 from worker.errors import CopydeskError
 
 
@@ -31,7 +32,7 @@ def _app() -> typer.Typer:
     app.callback()(_options)
     for command in (
         *(demo, dev, worker, enqueue, status, cancel, documents, show),
-        *(failed, retry, quarantine, doctor),
+        *(search, stats, failed, retry, quarantine, doctor),
     ):
         app.command()(command)
     app.command("agents")(list_agents)

@@ -30,6 +30,7 @@ _WRONG_USE_CODES = {
     "idempotency_conflict",
     "input_invalid",
     "project_required",
+    "search_unavailable",
     "settings_invalid",
     "startup_refused",
 }

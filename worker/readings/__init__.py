@@ -3,30 +3,48 @@
 from worker.readings.documents import list_documents, read_document, read_latest
 from worker.readings.failed import list_failed
 from worker.readings.reports import (
+    AgentStatistics,
     AttemptReport,
     DeadLetter,
     DocumentReport,
+    DocumentStatistics,
     EventReport,
     ExecutionReport,
     ExportReport,
+    FoundExecution,
+    FoundText,
+    FoundVersion,
+    StatisticsReport,
     StatusReport,
     VersionReport,
 )
+from worker.readings.search import find_executions, find_text, find_versions
+from worker.readings.statistics import read_statistics
 from worker.readings.status import read_execution, read_status
 
 __all__ = [
+    "AgentStatistics",
     "AttemptReport",
     "DeadLetter",
     "DocumentReport",
+    "DocumentStatistics",
     "EventReport",
     "ExecutionReport",
     "ExportReport",
+    "FoundExecution",
+    "FoundText",
+    "FoundVersion",
+    "StatisticsReport",
     "StatusReport",
     "VersionReport",
+    "find_executions",
+    "find_text",
+    "find_versions",
     "list_documents",
     "list_failed",
     "read_document",
     "read_execution",
     "read_latest",
+    "read_statistics",
     "read_status",
 ]

@@ -3,8 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, select
-from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy import CTE, Select, func, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from models import AgentExecution, DocumentVersion
@@ -13,22 +12,14 @@ from worker.readings.reports import DocumentReport
 
 async def list_documents(session: AsyncSession, project_id: UUID) -> list[DocumentReport]:
     """Return the latest version of every document type, without content, ordered by type."""
-    rows = await session.execute(
-        _versions(project_id)
-        .ext(distinct_on(DocumentVersion.document_type))
-        .order_by(DocumentVersion.document_type, DocumentVersion.version.desc())
-    )
+    rows = await session.execute(latest_versions(project_id, described_versions(project_id)))
     return [DocumentReport.model_validate(row) for row in rows.mappings()]
 
 
 async def read_latest(session: AsyncSession, project_id: UUID) -> list[DocumentReport]:
     """Return the latest version of every document type, with content, ordered by type."""
-    rows = await session.execute(
-        _versions(project_id)
-        .add_columns(DocumentVersion.content)
-        .ext(distinct_on(DocumentVersion.document_type))
-        .order_by(DocumentVersion.document_type, DocumentVersion.version.desc())
-    )
+    versions = described_versions(project_id).add_columns(DocumentVersion.content)
+    rows = await session.execute(latest_versions(project_id, versions))
     return [DocumentReport.model_validate(row) for row in rows.mappings()]
 
 
@@ -37,7 +28,7 @@ async def read_document(
 ) -> DocumentReport | None:
     """Return one version with its content, the latest where `version` is None."""
     statement = (
-        _versions(project_id)
+        described_versions(project_id)
         .add_columns(DocumentVersion.content)
         .where(DocumentVersion.document_type == document_type)
         .order_by(DocumentVersion.version.desc())
@@ -49,7 +40,28 @@ async def read_document(
     return None if row is None else DocumentReport.model_validate(row)
 
 
-def _versions(project_id: UUID) -> Select[Any]:
+def document_types(project_id: UUID) -> CTE:
+    """Return the document types of a project, however many versions each has; the last is NULL.
+
+    One step on the index for each: every type is looked up from the one before.
+    """
+    table = DocumentVersion.__table__
+    first, later = table.alias("first"), table.alias("later")
+    types = (
+        select(func.min(first.c.document_type).label("document_type"))
+        .where(first.c.project_id == project_id)
+        .cte("types", recursive=True)
+    )
+    following = (
+        select(func.min(later.c.document_type))
+        .where(later.c.project_id == project_id, later.c.document_type > types.c.document_type)
+        .scalar_subquery()
+    )
+    return types.union_all(select(following).where(types.c.document_type.is_not(None)))
+
+
+def described_versions(project_id: UUID) -> Select[Any]:
+    """Return a selection of versions of a project, each as a DocumentReport tells it."""
     document = DocumentVersion
     same = document.__table__.alias("same")
     count = (
@@ -82,3 +94,15 @@ def _versions(project_id: UUID) -> Select[Any]:
         )
         .where(document.project_id == project_id)
     )
+
+
+def latest_versions(project_id: UUID, versions: Select[Any]) -> Select[Any]:
+    """Return of a selection of versions the latest of each document type, ordered by type."""
+    types = document_types(project_id)
+    latest = (
+        versions.where(DocumentVersion.document_type == types.c.document_type)
+        .order_by(DocumentVersion.version.desc())
+        .limit(1)
+        .lateral("latest")
+    )
+    return select(latest).select_from(types.join(latest, true())).order_by(types.c.document_type)

@@ -144,3 +144,70 @@ class DocumentReport(_Report):
     attempt: int
     agent_type: str
     content: str | None = None
+
+
+class DocumentStatistics(_Report):
+    """A document: how many versions it has, and when the latest was written."""
+
+    document_type: str
+    versions: int
+    updated_at: datetime
+
+
+class AgentStatistics(_Report):
+    """How executions of one agent ended: numbers by status, and seconds of those completed.
+
+    `p50` and `p95` are percentiles of the attempt that completed; None where none has.
+    """
+
+    agent_type: str
+    executions: dict[State, int]
+    p50: float | None
+    p95: float | None
+
+
+class StatisticsReport(_Report):
+    """The figures of a project, as of one moment.
+
+    `success_rate` is what completed of all that completed or failed; None where nothing has.
+    """
+
+    project_id: UUID
+    documents: list[DocumentStatistics]
+    versions: int
+    updated_at: datetime | None
+    executions: dict[State, int]
+    success_rate: float | None
+    agents: list[AgentStatistics]
+
+
+class FoundVersion(_Report):
+    """A document version that was searched for, without its content."""
+
+    document_type: str
+    version: int
+    metadata: dict[str, Any]
+    created_at: datetime
+    execution_id: UUID
+
+
+class FoundExecution(_Report):
+    """An execution that was searched for, with its output."""
+
+    execution_id: UUID
+    correlation_id: UUID
+    agent_type: str
+    status: State
+    output: dict[str, Any]
+    created_at: datetime
+    completed_at: datetime | None
+
+
+class FoundText(_Report):
+    """A document whose latest version has words like those searched for; `similarity` is 0 to 1."""
+
+    document_type: str
+    version: int
+    similarity: float
+    created_at: datetime
+    execution_id: UUID
