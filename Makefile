@@ -12,7 +12,7 @@ run: $(INSTALLED)
 
 test: $(INSTALLED) lint schema
 	@$(BIN)/coverage erase
-	@$(BIN)/python -m pytest -n 2 --cov --cov-report=
+	@PLAN_ROWS=1000000 $(BIN)/python -m pytest -n 2 --cov --cov-report=
 	@$(BIN)/coverage report
 
 lint: $(INSTALLED)

@@ -5,19 +5,24 @@ two fifths of everything; the others share the rest. Nearly all of it is over: w
 running is as much as a busy day leaves behind.
 """
 
+from collections.abc import Sequence
+
 import asyncpg
 
-LARGE = 0
-"""The place of the large project among those that are given."""
-
+_SETTINGS = (
+    "session_replication_role = replica",
+    "maintenance_work_mem = '512MB'",
+    "work_mem = '128MB'",
+    "synchronous_commit = off",
+)
 _STAGE = """
     CREATE UNLOGGED TABLE history AS
     SELECT n, uuidv7() AS id,
         ($2::uuid[])[CASE WHEN n % 5 < 2 THEN 1 ELSE 2 + m.other % m.small END] AS project_id,
         CASE WHEN n % 5 < 2 THEN n / 5 * 2 + n % 5 ELSE m.other / m.small END AS place,
         CASE WHEN n % 1000 = 1 THEN 'pending' WHEN n % 2000 = 2 THEN 'running'
-            WHEN n % 50 = 3 THEN 'failed' WHEN n % 100 = 4 THEN 'cancelled' ELSE 'completed' END
-            AS status,
+            WHEN n % 50 IN (1, 3) THEN 'failed' WHEN n % 100 = 4 THEN 'cancelled'
+            ELSE 'completed' END AS status,
         now() - interval '1 second' * ($1 - n + 60) AS at
     FROM generate_series(0, $1 - 1) n CROSS JOIN LATERAL (
         SELECT n / 5 * 3 + n % 5 - 2 AS other, cardinality($2::uuid[]) - 1 AS small) m
@@ -78,8 +83,9 @@ async def store(
     number: int,
     *,
     user: object,
-    projects: list[object],
-    contents: list[str],
+    projects: Sequence[object],
+    contents: Sequence[str],
+    at_once: bool = True,
 ) -> None:
     """Store `number` executions with their events and a version of each, and exports of a tenth.
 
@@ -89,25 +95,23 @@ async def store(
         user: who has asked for everything.
         projects: two or more; the first is the large one.
         contents: the texts of the versions, in turn.
+        at_once: take the indexes away meanwhile, and let the planner know afterwards; without it,
+            nothing tells a session that there are more rows than before.
     """
-    for setting in (
-        "session_replication_role = replica",
-        "maintenance_work_mem = '512MB'",
-        "work_mem = '128MB'",
-        "synchronous_commit = off",
-    ):
+    for setting in _SETTINGS:
         await connection.execute(f"SET {setting}")
-    await connection.execute(_STAGE, number, projects)
-    indexes = await connection.fetch(_INDEXES)
+    await connection.execute(_STAGE, number, list(projects))
+    indexes = await connection.fetch(_INDEXES) if at_once else []
     for index in indexes:
         await connection.execute(f"DROP INDEX {index['name']}")
     await connection.execute(_EXECUTIONS, user)
     await connection.execute(_EVENTS)
-    await connection.execute(_VERSIONS, user, contents)
+    await connection.execute(_VERSIONS, user, list(contents))
     await connection.execute(_EXPORTS)
     await connection.execute("DROP TABLE history")
     for index in indexes:
         await connection.execute(index["made"])
     await connection.execute("RESET ALL")
-    await connection.execute("VACUUM ANALYZE")
-    await connection.execute("CHECKPOINT")
+    if at_once:
+        await connection.execute("VACUUM ANALYZE")
+        await connection.execute("CHECKPOINT")

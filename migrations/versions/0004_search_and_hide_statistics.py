@@ -31,10 +31,11 @@ def upgrade() -> None:
     CREATE OR REPLACE FUNCTION find_containing(p_project_id uuid, p_table text, p_contained jsonb, p_limit integer)
      RETURNS TABLE(id uuid)
      LANGUAGE plpgsql
-     STABLE SECURITY DEFINER ROWS 100
+     STABLE SECURITY DEFINER ROWS 10
      SET search_path TO 'public', 'pg_temp'
      SET work_mem TO '64MB'
      SET plan_cache_mode TO 'force_custom_plan'
+     SET enable_sort TO 'off'
     AS $function$
     #variable_conflict use_column
     DECLARE
@@ -117,6 +118,56 @@ def upgrade() -> None:
     END
     $function$
     """)))
+    op.execute(dedent(r"""
+    CREATE OR REPLACE FUNCTION retry_executions(p_project_id uuid, p_execution_ids uuid[], p_requested_by uuid)
+     RETURNS TABLE(execution_id uuid, retry_of uuid, correlation_id uuid, status text, scheduled_at timestamp with time zone)
+     LANGUAGE plpgsql
+     SET search_path TO 'public', 'pg_temp'
+    AS $function$
+    #variable_conflict use_column
+    BEGIN
+        PERFORM enter_project(p_project_id);
+
+        -- Locked in a statement of its own: the next one sees what whoever held the lock has done.
+        PERFORM e.id
+        FROM agent_executions e
+        WHERE e.project_id = p_project_id AND e.id = ANY (p_execution_ids)
+        ORDER BY e.id
+        FOR NO KEY UPDATE OF e;
+
+        RETURN QUERY
+        WITH dead AS (
+            SELECT e.id, e.agent_type, e.input_data, e.correlation_id, e.priority, e.max_attempts,
+                   e.requested_by
+            FROM agent_executions e
+            WHERE e.project_id = p_project_id AND e.id = ANY (p_execution_ids)
+                AND e.status IN ('failed', 'cancelled')
+                -- Whoever asks twice gets one retry: what is under way or done already is left alone.
+                AND NOT EXISTS (
+                    SELECT FROM agent_executions again
+                    WHERE again.project_id = p_project_id AND again.retry_of = e.id
+                        AND again.status IN ('pending', 'running', 'completed')
+                    -- Looked up for each: joined, it would read the whole project.
+                    OFFSET 0)
+        ), again AS (
+            INSERT INTO agent_executions (
+                project_id, agent_type, input_data, correlation_id, priority, max_attempts,
+                requested_by, retry_of)
+            SELECT p_project_id, dead.agent_type, dead.input_data, dead.correlation_id, dead.priority,
+                   dead.max_attempts, coalesce(p_requested_by, dead.requested_by), dead.id
+            FROM dead
+            RETURNING id, agent_type, retry_of, correlation_id, status, scheduled_at
+        ), noted AS (
+            INSERT INTO execution_events (project_id, execution_id, event, attempt, detail)
+            SELECT p_project_id, again.id, 'enqueued', 0,
+                   jsonb_build_object('agent_type', again.agent_type, 'retry_of', again.retry_of)
+            FROM again
+        )
+        SELECT again.id, again.retry_of, again.correlation_id, again.status::text, again.scheduled_at
+        FROM again;
+    END
+    $function$
+    """))
     op.execute("REVOKE ALL ON FUNCTION find_containing(uuid,text,jsonb,integer) FROM PUBLIC")
     op.execute("CREATE POLICY search_read ON agent_executions AS PERMISSIVE FOR SELECT TO copydesk_search USING (true)")
     op.execute("CREATE POLICY search_read ON document_versions AS PERMISSIVE FOR SELECT TO copydesk_search USING (true)")
@@ -147,4 +198,52 @@ def downgrade() -> None:
     op.execute("DROP FUNCTION find_containing(uuid,text,jsonb,integer)")
     op.drop_index('idx_executions_correlation', table_name='agent_executions')
     op.create_index(op.f('idx_executions_correlation'), 'agent_executions', ['correlation_id'], unique=False)
+    op.execute(dedent(r"""
+    CREATE OR REPLACE FUNCTION retry_executions(p_project_id uuid, p_execution_ids uuid[], p_requested_by uuid)
+     RETURNS TABLE(execution_id uuid, retry_of uuid, correlation_id uuid, status text, scheduled_at timestamp with time zone)
+     LANGUAGE plpgsql
+     SET search_path TO 'public', 'pg_temp'
+    AS $function$
+    #variable_conflict use_column
+    BEGIN
+        PERFORM enter_project(p_project_id);
+
+        -- Locked in a statement of its own: the next one sees what whoever held the lock has done.
+        PERFORM e.id
+        FROM agent_executions e
+        WHERE e.project_id = p_project_id AND e.id = ANY (p_execution_ids)
+        ORDER BY e.id
+        FOR NO KEY UPDATE OF e;
+
+        RETURN QUERY
+        WITH dead AS (
+            SELECT e.id, e.agent_type, e.input_data, e.correlation_id, e.priority, e.max_attempts,
+                   e.requested_by
+            FROM agent_executions e
+            WHERE e.project_id = p_project_id AND e.id = ANY (p_execution_ids)
+                AND e.status IN ('failed', 'cancelled')
+                -- Whoever asks twice gets one retry: what is under way or done already is left alone.
+                AND NOT EXISTS (
+                    SELECT FROM agent_executions again
+                    WHERE again.project_id = p_project_id AND again.retry_of = e.id
+                        AND again.status IN ('pending', 'running', 'completed'))
+        ), again AS (
+            INSERT INTO agent_executions (
+                project_id, agent_type, input_data, correlation_id, priority, max_attempts,
+                requested_by, retry_of)
+            SELECT p_project_id, dead.agent_type, dead.input_data, dead.correlation_id, dead.priority,
+                   dead.max_attempts, coalesce(p_requested_by, dead.requested_by), dead.id
+            FROM dead
+            RETURNING id, agent_type, retry_of, correlation_id, status, scheduled_at
+        ), noted AS (
+            INSERT INTO execution_events (project_id, execution_id, event, attempt, detail)
+            SELECT p_project_id, again.id, 'enqueued', 0,
+                   jsonb_build_object('agent_type', again.agent_type, 'retry_of', again.retry_of)
+            FROM again
+        )
+        SELECT again.id, again.retry_of, again.correlation_id, again.status::text, again.scheduled_at
+        FROM again;
+    END
+    $function$
+    """))
     # ### end Alembic commands ###

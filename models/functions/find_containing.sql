@@ -8,11 +8,13 @@ CREATE FUNCTION find_containing(
     p_contained jsonb,
     p_limit integer
 ) RETURNS TABLE (id uuid)
-LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 100
+LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 10
 SET search_path = public, pg_temp
 -- A bitmap that forgets rows for want of memory would have other projects' rows looked at.
 SET work_mem = '64MB'
 SET plan_cache_mode = force_custom_plan
+-- Of a project that is taken for small, all rows would be sorted instead of the latest walked.
+SET enable_sort = off
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -36,7 +36,9 @@ BEGIN
             AND NOT EXISTS (
                 SELECT FROM agent_executions again
                 WHERE again.project_id = p_project_id AND again.retry_of = e.id
-                    AND again.status IN ('pending', 'running', 'completed'))
+                    AND again.status IN ('pending', 'running', 'completed')
+                -- Looked up for each: joined, it would read the whole project.
+                OFFSET 0)
     ), again AS (
         INSERT INTO agent_executions (
             project_id, agent_type, input_data, correlation_id, priority, max_attempts,
