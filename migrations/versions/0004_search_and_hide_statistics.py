@@ -15,7 +15,7 @@ depends_on = None
 # What EXPLAIN must not estimate from: the values of all projects.
 HIDDEN = {
     'projects': ('id', 'name', 'status', 'language', 'created_by'),
-    'agent_executions': ('id', 'project_id', 'agent_type', 'correlation_id', 'error_message', 'requested_by', 'worker', 'error_code', 'idempotency_key', 'request_hash', 'retry_of'),
+    'agent_executions': ('id', 'project_id', 'correlation_id', 'error_message', 'requested_by', 'worker', 'error_code', 'idempotency_key', 'request_hash', 'retry_of'),
     'document_versions': ('id', 'project_id', 'document_type', 'content', 'created_by', 'execution_id'),
     'execution_events': ('project_id', 'execution_id', 'event', 'worker'),
     'exports': ('id', 'project_id', 'file_path', 'execution_id'),
