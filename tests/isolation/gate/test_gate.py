@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from models.roles import APP, DISPATCH
+from models.roles import APP, DISPATCH, SEARCH
 from tests.isolation.gate.breakage import Breakage, by_hand, goes_red
 from tests.isolation.gate.harmless import HARMLESS
 from tests.isolation.gate.keys import KEYS
@@ -65,7 +65,7 @@ def test_what_is_expected_opens_nothing() -> None:
     dispatch = EXPECTED[DISPATCH]
     assert [*dispatch.tables] == ["agent_executions"]
     assert dispatch.tables["agent_executions"]["UPDATE"] == frozenset({"lease_expires_at"})
-    assert {each.role for each in EXEMPTIONS} == {DISPATCH}
+    assert {each.role for each in EXEMPTIONS} == {DISPATCH, SEARCH}
     assert all(each.reason for each in EXEMPTIONS)
     assert all(NO_PROJECT_DATA.values())
     assert set(NO_PROJECT_DATA).isdisjoint(PROJECT_OWNED)
