@@ -6,7 +6,7 @@ AS $$
 DECLARE
     v_bound text := current_setting('app.project_id', true);
 BEGIN
-    IF p_project_id IS NULL THEN
+    IF p_project_id IS NULL OR p_project_id = '00000000-0000-0000-0000-000000000000' THEN
         RAISE EXCEPTION 'project_id is missing; name exactly one project'
             USING ERRCODE = 'CD001';
     ELSIF v_bound IS NULL OR v_bound = '' THEN

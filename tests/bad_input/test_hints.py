@@ -156,12 +156,12 @@ async def test_news_of_an_end_that_is_none_fools_nobody_who_waits(
 async def test_b29_a_time_that_python_does_not_know_is_waited_for(
     when: str, place: Place, redis: ArqRedis
 ) -> None:
-    """SQL can put an execution off for ever; hints for it, and who looks at it, come to no harm."""
+    """Whoever has put it off for ever; hints for it, and who looks at it, come to no harm."""
     async with place.unharmed(accepts=1):
-        execution = await place.oracle.fetchval(
-            "SELECT enqueue_execution($1, 'echo', '{}', $2, p_not_before => $3::text::timestamptz)",
-            place.project,
-            place.user,
+        execution = await place.enqueue("echo", not_before=table.in_an_hour())
+        await place.oracle.execute(
+            "UPDATE agent_executions SET scheduled_at = $2::text::timestamptz WHERE id = $1",
+            execution,
             when,
         )
         job = await hint(redis, place.project, execution)

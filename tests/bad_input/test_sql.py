@@ -24,8 +24,8 @@ GOOD = {
 }
 INNER = {"find_repeats", "hash_request", "reject_writes"}
 """Called by moves, inside the scope that these have entered, or touching no table."""
-OTHERWISE = {"create_project", "enqueue_execution"}
-"""Makes a project, and is tried row by row."""
+OTHERWISE = {"create_project"}
+"""Makes a project."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
