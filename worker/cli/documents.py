@@ -9,7 +9,7 @@ from rich.markdown import Markdown
 from worker.cli.door import ProjectOption, console, door, one_project
 from worker.cli.views import document_rows, print_json, print_rows, score
 from worker.client import Client
-from worker.logs import escaped
+from worker.redaction import escaped
 from worker.settings import Settings
 
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]

@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from models.states import State
-from worker.logs import escaped
 from worker.readings import DocumentReport, ExecutionReport, StatusReport
+from worker.redaction import escaped
 
 COLOURS = {
     State.PENDING: "yellow",
