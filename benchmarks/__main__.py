@@ -21,6 +21,7 @@ from benchmarks.scenarios import (
     fleet,
     growth,
     idle,
+    limit,
     noise,
     waiting,
 )
@@ -33,6 +34,7 @@ SCENARIOS = {
     "idle": idle.run,
     "waiting": waiting.run,
     "documents": documents.run,
+    "limit": limit.run,
     "calls": calls.run,
     "fleet": fleet.run,
     "noise": noise.run,
