@@ -86,6 +86,7 @@ FUNCTION_GRANTS = {
         "rescue_executions",
         "retry_executions",
         "record_progress",
+        "read_documents",
         "find_containing",
     ),
     DISPATCH: ("extend_leases", "find_due", "find_expired", "find_former"),

@@ -67,7 +67,9 @@ class _Rendering:
         try:
             return self._renderer(logger, method, self._redaction.clean(dict(event)))
         except Exception as error:  # noqa: BLE001 - a value picks what its text raises
+            ids = {name: event[name] for name in _IDS & event.keys() if type(event[name]) is str}
             mention = {
+                **ids,
                 "event": "line_not_written",
                 "of": event.get("logger"),
                 "fault": type(error).__name__,

@@ -18,7 +18,6 @@ import migrations
 from worker.aftermath import Aftermath
 from worker.agents.registry import load_agents
 from worker.claimer import Claimer
-from worker.database import Database
 from worker.deliveries import Deliveries
 from worker.documents import ProjectReader
 from worker.errors import AgentsLeakedError
@@ -84,11 +83,13 @@ async def assembled(settings: Settings, *, burst: bool = False) -> AsyncIterator
         redis = open_redis(secret(settings.redis_url), queue_name=settings.queue_name)
         stack.push_async_callback(redis.aclose)
         await check_redis(redis, settings)
-        database = Database(url, size=settings.pool_size)
-        stack.push_async_callback(database.close)
+        # A pool of their own: what agents read must not stand before what workers record.
+        reads = await stack.enter_async_context(
+            MovePool(url, size=settings.pool_size, name=session_name(worker))
+        )
 
         def reader(project_id: UUID) -> ProjectReader:
-            return ProjectReader(database, project_id)
+            return ProjectReader(reads, project_id)
 
         def report(attempt: Attempt, ended: Ended | None) -> None:
             aftermath.ended(attempt, ended)

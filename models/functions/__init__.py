@@ -20,6 +20,7 @@ ORDER = (
     "rescue_executions",
     "retry_executions",
     "record_progress",
+    "read_documents",
     "extend_leases",
     "find_due",
     "find_expired",

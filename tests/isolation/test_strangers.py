@@ -14,7 +14,7 @@ from worker.client import Client
 from worker.database import Database
 from worker.documents import ProjectReader
 from worker.errors import CopydeskError, ScopeConflictError
-from worker.ledger import Completion, Failure, Ledger, Progress, Release
+from worker.ledger import Completion, Failure, Ledger, MovePool, Progress, Release
 from worker.ledger.records import Cancellation
 
 Move = Callable[[Ledger, UUID, UUID], Awaitable[Any]]
@@ -142,17 +142,15 @@ async def test_keys_and_correlation_ids_of_two_projects_stay_apart(
 
 async def test_an_agents_reader_sees_its_own_project_only(victim: Seeded, stranger: Seeded) -> None:
     """It was bound by the claim; the agent cannot name another project."""
-    database = Database(victim.desk.database.app, size=1)
     await victim.desk.database.ask(
         "UPDATE document_versions SET document_type = 'secret' WHERE project_id = $1",
         victim.project,
     )
-    reader = ProjectReader(database, stranger.project)
-
-    assert await reader.document("secret", None) is None
-    assert await reader.document("secret", 1) is None
-    found = await reader.latest_documents()
-    await database.close()
+    async with MovePool(victim.desk.database.app, size=1) as pool:
+        reader = ProjectReader(pool, stranger.project)
+        assert await reader.document("secret", None) is None
+        assert await reader.document("secret", 1) is None
+        found = await reader.latest_documents()
 
     assert [(document.document_type, document.content) for document in found] == [
         ("article", "# harmless\n")

@@ -13,6 +13,7 @@ from tests.plans.explained import Book, explain_everything
 from tests.plans.workload import Site
 from tests.support.databases import DatabaseUrls
 from worker.database import Database
+from worker.documents import ProjectReader
 from worker.ledger import Dispatch, Ledger, MovePool
 
 # `make test` asks for a million; that takes a minute, which the short suite does not have.
@@ -56,6 +57,7 @@ async def working(place: Place, project: UUID, book: Book) -> AsyncIterator[Site
             database,
             Ledger(pools[0], worker="w1:1:test", input_limit=10_000),
             Dispatch(pools[1]),
+            ProjectReader(pools[0], project),
             project,
             place.user,
             UUID(str(correlation)),

@@ -7,9 +7,10 @@ import pytest
 from benchmarks.history import store
 from tests.plans.conftest import CONTENTS, Place, settle, working
 from tests.plans.explained import LARGE_TABLES, Book
-from tests.plans.workload import DISPATCH, IN_PROPORTION, MOVES, READINGS, Site
+from tests.plans.workload import DISPATCH, IN_PROPORTION, MOVES, READER, READINGS, Site
 from tests.support.databases import DatabaseUrls
 from worker import readings
+from worker.documents import ProjectReader
 from worker.ledger import Dispatch, Ledger
 
 # The book listens on connections that go back to their pool.
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*active log listener")
 
 STEPS = {
     f"{name} {place}": step
-    for group in (READINGS, MOVES, DISPATCH)
+    for group in (READINGS, READER, MOVES, DISPATCH)
     for name, steps in group.items()
     for place, step in enumerate(steps)
 }
@@ -29,7 +30,7 @@ def test_every_reading_and_every_move_is_explained() -> None:
         name for name in readings.__all__ if inspect.iscoroutinefunction(getattr(readings, name))
     }
     assert functions == set(READINGS) | set(IN_PROPORTION)
-    for kind, steps in ((Ledger, MOVES), (Dispatch, DISPATCH)):
+    for kind, steps in ((Ledger, MOVES), (Dispatch, DISPATCH), (ProjectReader, READER)):
         assert {name for name in vars(kind) if not name.startswith("_")} == set(steps)
 
 

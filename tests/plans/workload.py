@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from tests.ledger.desk import AGENTS, LEASE
 from worker import readings
 from worker.database import Database
+from worker.documents import ProjectReader
 from worker.ledger import Completion, Dispatch, Failure, Ledger, Progress, Release
 from worker.ledger.records import Cancellation, Claim, DraftRow
 from worker.requests import EnqueueRequest
@@ -26,6 +27,7 @@ class Site:
     database: Database
     ledger: Ledger
     dispatch: Dispatch
+    reader: ProjectReader
     project: UUID
     user: UUID
     correlation: UUID
@@ -83,7 +85,6 @@ READINGS: dict[str, list[tuple[Step, int]]] = {
         ),
     ],
     "list_documents": [(_reads("list_documents"), 300)],
-    "read_latest": [(_reads("read_latest"), 300)],
     "read_document": [
         (_reads("read_document", "article_1", None), 40),
         (_reads("read_document", "article_1", 3), 40),
@@ -191,6 +192,14 @@ MOVES: dict[str, list[tuple[Step, int]]] = {
     "rescue": [(lambda site: site.ledger.rescue(site.project, [site.execution]), 60)],
     "retry": [(_retry, 150)],
     "progress": [(_progress, 150)],
+}
+READER: dict[str, list[tuple[Step, int]]] = {
+    "document": [
+        (lambda site: site.reader.document("article_1", None), 40),
+        (lambda site: site.reader.document("article_1", 3), 40),
+        (lambda site: site.reader.document("nowhere", None), 20),
+    ],
+    "latest_documents": [(lambda site: site.reader.latest_documents(), 300)],
 }
 DISPATCH: dict[str, list[tuple[Step, int]]] = {
     "extend": [(_extend, 250)],

@@ -6,10 +6,9 @@ import pytest
 
 from tests.ledger.desk import Desk, completion, draft
 from worker.client import Client
-from worker.database import Database
 from worker.documents import ProjectReader
 from worker.errors import NotFoundError
-from worker.ledger import Claim
+from worker.ledger import Claim, MovePool
 
 
 async def write(
@@ -81,13 +80,11 @@ async def test_an_agents_reader_reads_the_same(desk: Desk) -> None:
     await write(desk, "first")
     claim = await write(desk, "second")
     await write(desk, "plan", "plan")
-    database = Database(desk.database.app, size=1)
-    reader = ProjectReader(database, desk.project)
-
-    latest, first = await reader.document("article", None), await reader.document("article", 1)
-    nothing = await reader.document("article", 3)
-    every = await reader.latest_documents()
-    await database.close()
+    async with MovePool(desk.database.app, size=1) as pool:
+        reader = ProjectReader(pool, desk.project)
+        latest, first = await reader.document("article", None), await reader.document("article", 1)
+        nothing = await reader.document("article", 3)
+        every = await reader.latest_documents()
 
     assert latest is not None
     assert (latest.content, latest.version, latest.execution_id) == (

@@ -1,6 +1,6 @@
 """Readings: what people and services ask the database, each statement with a name and a purpose."""
 
-from worker.readings.documents import list_documents, read_document, read_latest
+from worker.readings.documents import list_documents, read_document
 from worker.readings.failed import list_failed
 from worker.readings.reports import (
     AgentStatistics,
@@ -44,7 +44,6 @@ __all__ = [
     "list_failed",
     "read_document",
     "read_execution",
-    "read_latest",
     "read_statistics",
     "read_status",
 ]

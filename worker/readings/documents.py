@@ -16,13 +16,6 @@ async def list_documents(session: AsyncSession, project_id: UUID) -> list[Docume
     return [DocumentReport.model_validate(row) for row in rows.mappings()]
 
 
-async def read_latest(session: AsyncSession, project_id: UUID) -> list[DocumentReport]:
-    """Return the latest version of every document type, with content, ordered by type."""
-    versions = described_versions(project_id).add_columns(DocumentVersion.content)
-    rows = await session.execute(latest_versions(project_id, versions))
-    return [DocumentReport.model_validate(row) for row in rows.mappings()]
-
-
 async def read_document(
     session: AsyncSession, project_id: UUID, document_type: str, version: int | None
 ) -> DocumentReport | None:
