@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, TextClause, text
 from sqlalchemy.exc import DBAPIError
 
-from models.roles import MEMBERSHIPS, OWNER, ROLE_SETTINGS, ROLES, SEARCH
+from models.roles import MEMBERSHIPS, OWNER, PASSES_POLICIES, ROLE_SETTINGS, ROLES, SEARCH
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +26,7 @@ _DENIED = "42501"
 # unique violation, tuple concurrently updated.
 _RACES = frozenset({"42710", "23505", "XX000"})
 _TRIES = 10
+_PASSES = {"BYPASSRLS"}
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,12 @@ def prepare(connection: Connection) -> list[Fault]:
 
     Extensions that are not available, or that the role may not create, are logged and left out.
     """
-    for readings in (_missing_roles, _role_faults, _database_faults):
-        _repair(connection, readings)
-    for extension in EXTENSIONS:
-        _create_extension(connection, extension)
+    _repair(connection, _missing_roles)
+    if not _missing_roles(connection):
+        for readings in (_role_faults, _database_faults):
+            _repair(connection, readings)
+        for extension in EXTENSIONS:
+            _create_extension(connection, extension)
     left = faults(connection)
     connection.commit()
     return left
@@ -107,12 +110,14 @@ def _missing_roles(connection: Connection) -> list[Fault]:
 def _role_faults(connection: Connection) -> list[Fault]:
     found = []
     for role, attributes in ROLES.items():
-        declared = set(attributes.upper().split())
+        allowed = {*attributes.upper().split(), *(_PASSES if role in PASSES_POLICIES else ())}
+        has = set(connection.scalars(ATTRIBUTES, {"role": role}))
         found += [
             Fault(f"role {role} must not have the attribute {each}")
-            for each in connection.scalars(ATTRIBUTES, {"role": role})
-            if each not in declared
+            for each in sorted(has - allowed)
         ]
+        if role in PASSES_POLICIES and not has & _PASSES:
+            found.append(Fault(f"role {role} must have BYPASSRLS", f"ALTER ROLE {role} BYPASSRLS"))
     found += _membership_faults(connection)
     found += [
         Fault(f"{row.setting} must have no default, and has one for {row.where}")

@@ -4,17 +4,22 @@
 inside a project scope. `copydesk_dispatch` sees across projects that there is work, never what it
 is: ids, states and times of executions, and it may move one column, the lease. `copydesk_search`
 is nobody's login: it owns one function, which looks for JSON values in the project it is bound to.
+`copydesk_backup` reads everything of every project, for `copydesk backup` alone, and writes nothing.
 """
 
 OWNER = "copydesk_owner"
 APP = "copydesk_app"
 DISPATCH = "copydesk_dispatch"
 SEARCH = "copydesk_search"
+BACKUP = "copydesk_backup"
 
 _HARMLESS = "NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE NOREPLICATION"
 
-LOGINS = (OWNER, APP, DISPATCH)
+LOGINS = (OWNER, APP, DISPATCH, BACKUP)
 ROLES = dict.fromkeys(LOGINS, f"LOGIN {_HARMLESS}") | {SEARCH: f"NOLOGIN {_HARMLESS}"}
+
+PASSES_POLICIES = frozenset({BACKUP})
+"""Roles that have to have BYPASSRLS, which only a superuser can give."""
 
 # (member, role): the owner has to be able to hand a function over to the role that is to own it. It
 # inherits nothing of it, and can pass it on to nobody.
@@ -27,7 +32,14 @@ _TIMEOUTS = {
     "idle_in_transaction_session_timeout": "30s",
 }
 
-ROLE_SETTINGS = {APP: _TIMEOUTS, DISPATCH: _TIMEOUTS}
+# A dump takes as long as it takes, and a transaction that does nothing else holds its snapshot.
+_UNHURRIED = {
+    "default_transaction_read_only": "on",
+    "statement_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+}
+
+ROLE_SETTINGS = {APP: _TIMEOUTS, DISPATCH: _TIMEOUTS, BACKUP: _UNHURRIED}
 
 CONTROL_COLUMNS = (
     "id",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import asyncpg
 
-from models.roles import APP, DISPATCH, OWNER
+from models.roles import APP, BACKUP, DISPATCH, OWNER
 from worker import migrate
 from worker.embedded import Servers, embedded_servers
 from worker.settings import Settings, read_settings
@@ -33,6 +33,7 @@ def development(home: Path) -> Iterator[Settings]:
             database_url=servers.postgres_url(APP, _DATABASE),
             dispatch_url=servers.postgres_url(DISPATCH, _DATABASE),
             owner_url=servers.postgres_url(OWNER, _DATABASE),
+            backup_url=servers.postgres_url(BACKUP, _DATABASE),
             redis_url=servers.redis_url,
             exports_directory=home / "exports",
         )

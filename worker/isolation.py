@@ -29,7 +29,7 @@ _HEED_WITHIN = 2.0
 _LAST_WORD_WITHIN = 1.0
 _FIRST = asyncio.FIRST_COMPLETED
 _LONGEST_LINE = 8000
-_URLS = {"database_url", "dispatch_url", "owner_url", "redis_url"}
+_URLS = {"database_url", "dispatch_url", "owner_url", "backup_url", "redis_url"}
 
 
 class AgentProcesses:

@@ -64,6 +64,9 @@ class Settings(BaseSettings):
     owner_url: PostgresUrl | None = Field(
         default=None, description="PostgreSQL as the role copydesk_owner; `copydesk db` only"
     )
+    backup_url: PostgresUrl | None = Field(
+        default=None, description="PostgreSQL as the role copydesk_backup; `copydesk backup` only"
+    )
     redis_url: RedisUrl | None = Field(default=None, description="Redis")
     queue_name: str = Field(
         default="arq:queue", min_length=1, max_length=200, description="arq's queue"
@@ -170,7 +173,8 @@ class Settings(BaseSettings):
 
     def secrets(self) -> list[str]:
         """Return the secret values that must never show in a log line."""
-        urls = (self.database_url, self.dispatch_url, self.owner_url, self.redis_url)
+        databases = (self.database_url, self.dispatch_url, self.owner_url, self.backup_url)
+        urls = (*databases, self.redis_url)
         passwords = [word for url in urls if url for word in _passwords(url.get_secret_value())]
         key = self.llm_api_key.get_secret_value() if self.llm_api_key else None
         return [secret for secret in (*passwords, key) if secret]

@@ -1,7 +1,6 @@
--- What only a superuser may do, once for each server: the three roles with their passwords and time
--- limits, the one that nobody logs in as, the database's owner, and the extension that counts
--- statements. Everything else is done by
--- `copydesk db upgrade` as copydesk_owner, which reports what of this is missing.
+-- What only a superuser may do, once for each server: the roles with their passwords and time limits,
+-- the one that nobody logs in as, the database's owner, and the extension that counts statements.
+-- Everything else is done by `copydesk db upgrade` as copydesk_owner, which reports what is missing.
 --
 -- Run by psql in the database of copydesk, again whenever a password changes:
 --
@@ -12,9 +11,11 @@
 \set owner_password ''
 \set app_password ''
 \set dispatch_password ''
+\set backup_password ''
 \getenv owner_password COPYDESK_OWNER_PASSWORD
 \getenv app_password COPYDESK_APP_PASSWORD
 \getenv dispatch_password COPYDESK_DISPATCH_PASSWORD
+\getenv backup_password COPYDESK_BACKUP_PASSWORD
 
 SET log_statement = none;
 SET log_min_duration_statement = -1;
@@ -23,16 +24,17 @@ SET pg_stat_statements.track_utility = off;
 SET password_encryption = 'scram-sha-256';
 
 -- They stand in URLs, so a character that means something there would break them in silence.
-SELECT count(*) = 3 AS usable
+SELECT count(*) = 4 AS usable
 FROM (
     SELECT DISTINCT password
-    FROM unnest(ARRAY[:'owner_password', :'app_password', :'dispatch_password']) AS password
+    FROM unnest(ARRAY[
+        :'owner_password', :'app_password', :'dispatch_password', :'backup_password']) AS password
     WHERE password ~ '^[A-Za-z0-9._~-]{16,}$'
 ) AS usable_passwords \gset
 \if :usable
 \else
 DO $$ BEGIN
-    RAISE 'COPYDESK_OWNER_PASSWORD, COPYDESK_APP_PASSWORD and COPYDESK_DISPATCH_PASSWORD must be three different passwords of 16 or more letters, digits and . _ ~ - each; openssl rand -hex 24 makes one';
+    RAISE 'COPYDESK_OWNER_PASSWORD, COPYDESK_APP_PASSWORD, COPYDESK_DISPATCH_PASSWORD and COPYDESK_BACKUP_PASSWORD must be four different passwords of 16 or more letters, digits and . _ ~ - each; openssl rand -hex 24 makes one';
 END $$;
 \endif
 
@@ -41,7 +43,7 @@ BEGIN;
 SELECT format(
     'CREATE ROLE %I LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE NOREPLICATION', role
 )
-FROM unnest(ARRAY['copydesk_owner', 'copydesk_app', 'copydesk_dispatch']) AS role
+FROM unnest(ARRAY['copydesk_owner', 'copydesk_app', 'copydesk_dispatch', 'copydesk_backup']) AS role
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role)
 \gexec
 
@@ -54,6 +56,7 @@ GRANT copydesk_search TO copydesk_owner WITH INHERIT FALSE, SET TRUE, ADMIN FALS
 ALTER ROLE copydesk_owner PASSWORD :'owner_password';
 ALTER ROLE copydesk_app PASSWORD :'app_password';
 ALTER ROLE copydesk_dispatch PASSWORD :'dispatch_password';
+ALTER ROLE copydesk_backup PASSWORD :'backup_password';
 
 -- A process that hangs inside a transaction must not hold its locks for ever.
 ALTER ROLE copydesk_app SET statement_timeout = '30s';
@@ -62,6 +65,12 @@ ALTER ROLE copydesk_app SET idle_in_transaction_session_timeout = '30s';
 ALTER ROLE copydesk_dispatch SET statement_timeout = '30s';
 ALTER ROLE copydesk_dispatch SET lock_timeout = '10s';
 ALTER ROLE copydesk_dispatch SET idle_in_transaction_session_timeout = '30s';
+
+-- Policies would hide every row from a dump. It reads, and takes as long as it takes.
+ALTER ROLE copydesk_backup BYPASSRLS;
+ALTER ROLE copydesk_backup SET default_transaction_read_only = 'on';
+ALTER ROLE copydesk_backup SET statement_timeout = '0';
+ALTER ROLE copydesk_backup SET idle_in_transaction_session_timeout = '0';
 
 ALTER DATABASE :"DBNAME" OWNER TO copydesk_owner;
 

@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 
 import asyncpg
 
-from models.roles import APP, DISPATCH, OWNER
+from models.roles import LOGINS
 from tests.deploy.composefile import ROOT, SECRETS
 from worker.embedded import postgres
 from worker.embedded.process import wait_until
@@ -28,7 +28,7 @@ from worker.embedded.servers import prepared_home
 DATABASE = "copydesk"
 ROLES_SQL = ROOT / "deploy/postgres/roles.sql"
 START_REDIS = ROOT / "deploy/redis/start.sh"
-PASSWORDS = {role: SECRETS[f"{role.upper()}_PASSWORD"] for role in (OWNER, APP, DISPATCH)}
+PASSWORDS = {role: SECRETS[f"{role.upper()}_PASSWORD"] for role in LOGINS}
 
 # As compose.yaml starts it, on the socket of a test and with less memory.
 SETTINGS = {

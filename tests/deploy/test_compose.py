@@ -56,6 +56,7 @@ def test_each_role_is_known_only_to_who_connects_with_it(
         "COPYDESK_OWNER_PASSWORD": {"postgres", "migrate"},
         "COPYDESK_APP_PASSWORD": {"postgres", "worker"},
         "COPYDESK_DISPATCH_PASSWORD": {"postgres", "worker"},
+        "COPYDESK_BACKUP_PASSWORD": {"postgres", "backup"},
         "COPYDESK_REDIS_PASSWORD": {"redis", "worker"},
     }
 
@@ -73,6 +74,7 @@ def test_the_example_names_every_secret_and_sets_none() -> None:
 def test_the_images_are_postgresql_18_and_redis_8(services: dict[str, dict[str, Any]]) -> None:
     """Major versions are pinned, and PostgreSQL's volume is where its image from 18 on wants it."""
     assert services["postgres"]["image"] == "postgres:18"
+    assert services["archive"]["image"] == "postgres:18"
     assert services["redis"]["image"] == "redis:8"
     assert "postgres:/var/lib/postgresql" in services["postgres"]["volumes"]
 
@@ -115,6 +117,9 @@ def test_the_order_is_servers_then_migration_then_workers(
         "migrate": {"condition": "service_completed_successfully"},
     }
     assert services["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
+    assert services["postgres"]["depends_on"] == {
+        "archive": {"condition": "service_completed_successfully"}
+    }
     assert services["migrate"]["restart"] == "no"
     assert services["migrate"]["command"] == ["db", "upgrade"]
 
@@ -130,7 +135,7 @@ def test_a_worker_gets_longer_to_stop_than_it_takes_to_drain(
 def test_a_worker_is_told_only_what_it_understands(services: dict[str, dict[str, Any]]) -> None:
     """Each variable of worker and migration is a setting; a misspelt one would be ignored."""
     known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
-    for name in ("worker", "migrate"):
+    for name in ("worker", "migrate", "backup"):
         assert set(services[name]["environment"]) <= known
 
 
@@ -140,6 +145,30 @@ def test_what_compose_mounts_exists(services: dict[str, dict[str, Any]]) -> None
     sources = [ROOT / mount.split(":")[0] for mount in mounts if mount.startswith(".")]
     assert len(sources) == 3
     assert all(source.exists() for source in sources)
+
+
+def test_the_archive_is_postgresqls_and_stands_where_wal_goes(
+    services: dict[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    """The directory the configuration names is one that is made, on a volume that both mount."""
+    made = services["archive"]["command"]
+    assert configured("basic_archive.archive_directory", tmp_path) in made
+    assert "--owner=postgres" in services["archive"]["entrypoint"]
+    for name in ("archive", "postgres"):
+        assert "archive:/var/lib/archive" in services[name]["volumes"]
+    assert all(directory.startswith("/var/lib/archive/") for directory in made)
+
+
+def test_a_backup_is_run_by_hand_and_kept_on_its_own_volume(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    """`up` does not start it, the image holds what it needs, and its directory is the user's."""
+    backup = services["backup"]
+    assert backup["profiles"] == ["backup"]
+    assert backup["command"] == ["backup", "/var/lib/copydesk/backups"]
+    assert "backups:/var/lib/copydesk/backups" in backup["volumes"]
+    assert backup["build"]["args"]["EXTRAS"] == "backup"
+    assert backup["command"][1] in (ROOT / "Dockerfile").read_text("utf-8")
 
 
 def configured(name: str, tmp_path: Path, *options: str) -> str:
@@ -154,6 +183,10 @@ def configured(name: str, tmp_path: Path, *options: str) -> str:
 def test_postgresql_understands_every_setting(tmp_path: Path) -> None:
     """The figures that were measured are those PostgreSQL 18 takes from the file."""
     expected = {
+        "archive_mode": "on",
+        "archive_library": "basic_archive",
+        "archive_timeout": "300",  # s
+        "basic_archive.archive_directory": "/var/lib/archive/wal",
         "io_method": "worker",
         "max_wal_size": "8192",  # MB
         "shared_preload_libraries": "pg_stat_statements",

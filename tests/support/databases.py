@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
-from models.roles import APP, DISPATCH, OWNER
+from models.roles import APP, BACKUP, DISPATCH, OWNER
 from worker import migrate
 
 TEMPLATE = "copydesk_template"
@@ -40,6 +40,11 @@ class DatabaseUrls:
     def owner(self) -> str:
         """As the role that migrates."""
         return self.as_role(OWNER)
+
+    @property
+    def backup(self) -> str:
+        """As the role that reads everything, for backups."""
+        return self.as_role(BACKUP)
 
     @asynccontextmanager
     async def oracle(self) -> AsyncIterator[asyncpg.Connection]:
