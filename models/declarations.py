@@ -11,6 +11,7 @@ from models.base import Base
 from models.functions import ORDER, function_sources
 from models.roles import (
     APP,
+    BACKUP,
     DISPATCH,
     FUNCTION_GRANTS,
     FUNCTION_OWNERS,
@@ -74,6 +75,7 @@ def statements() -> list[str]:
         *_dispatch_policies(),
         *_search_policies(),
         *_grants(),
+        *(f"GRANT SELECT ON {name} TO {BACKUP}" for name in backed_up()),
         *(
             f"ALTER TABLE {table} ALTER COLUMN {column} SET STATISTICS 0"
             for table, column in hidden_columns()
@@ -91,6 +93,18 @@ def hidden_columns() -> list[tuple[str, str]]:
         for column in Base.metadata.tables[name].columns
         if isinstance(column.type, _COMPARED) and (name, column.name) not in _ESTIMATED
     ]
+
+
+def backed_up() -> list[str]:
+    """Return the tables and sequences that a backup holds: all there are."""
+    tables = Base.metadata.sorted_tables
+    sequences = [
+        f"{table.name}_{column.name}_seq"
+        for table in tables
+        for column in table.columns
+        if column.identity is not None
+    ]
+    return [*(table.name for table in tables), *sequences, "alembic_version"]
 
 
 def _isolation(table: str, column: str) -> list[str]:
