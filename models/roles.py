@@ -4,7 +4,7 @@
 inside a project scope. `copydesk_dispatch` sees across projects that there is work, never what it
 is: ids, states and times of executions, and it may move one column, the lease. `copydesk_search`
 is nobody's login: it owns one function, which looks for JSON values in the project it is bound to.
-`copydesk_backup` reads everything of every project, for `copydesk backup` alone, and writes nothing.
+`copydesk_backup` reads everything of every project, for `copydesk backup` alone, and no more.
 """
 
 OWNER = "copydesk_owner"

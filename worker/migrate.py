@@ -58,12 +58,9 @@ async def upgrade(url: str, revision: str = "head") -> list[str]:
     Raises:
         MigrationError: roles are missing and may not be created, or a migration failed.
     """
-    left = await _prepare(url)
-    blocking = [_remedied(fault) for fault in left if fault.blocking]
-    if blocking:
-        raise MigrationError("; ".join(blocking))
+    left = await prepare_database(url)
     await _run(url, lambda config: command.upgrade(config, revision))
-    return [_remedied(fault) for fault in left]
+    return left
 
 
 async def downgrade(url: str, revision: str) -> None:
@@ -73,13 +70,13 @@ async def downgrade(url: str, revision: str) -> None:
 
 async def current(url: str) -> str | None:
     """Return the revision the database is at, or None before the first migration."""
-    async with _connected(url) as connection:
+    async with connected(url) as connection:
         return await connection.run_sync(_current)
 
 
 async def check(url: str) -> list[str]:
     """Return every difference between database and models, one sentence each; empty when clean."""
-    async with _connected(url) as connection:
+    async with connected(url) as connection:
         at = await connection.run_sync(_current)
         found = await connection.run_sync(faults)
     if at != head_revision() or any(fault.blocking for fault in found):
@@ -117,8 +114,17 @@ async def prepare_database(url: str) -> list[str]:
 
     Idempotent. Returns what the connected role could not repair, one sentence each. A database
     cloned from a template needs this again: its owner and its grants are not copied.
+
+    Raises:
+        MigrationError: something is left without which nothing can be migrated.
     """
-    return [_remedied(fault) for fault in await _prepare(url)]
+    async with connected(url) as connection:
+        await _take_turn(connection)
+        left = await connection.run_sync(prepare)
+    blocking = [_remedied(fault) for fault in left if fault.blocking]
+    if blocking:
+        raise MigrationError("; ".join(blocking))
+    return [_remedied(fault) for fault in left]
 
 
 def head_revision() -> str:
@@ -129,10 +135,16 @@ def head_revision() -> str:
     return head
 
 
+def revisions() -> list[str]:
+    """Return every revision this code knows."""
+    scripts = ScriptDirectory.from_config(Config(INI)).walk_revisions()
+    return [script.revision for script in scripts]
+
+
 @asynccontextmanager
 async def owner_session(url: str) -> AsyncIterator[AsyncConnection]:
     """Open a connection that has the migration lock and acts as the owner."""
-    async with _connected(url) as connection:
+    async with connected(url) as connection:
         await _take_turn(connection)
         try:
             for statement in SESSION:
@@ -147,7 +159,9 @@ async def owner_session(url: str) -> AsyncIterator[AsyncConnection]:
 
 
 @asynccontextmanager
-async def _connected(url: str) -> AsyncIterator[AsyncConnection]:
+async def connected(url: str) -> AsyncIterator[AsyncConnection]:
+    """Open a connection as whoever the URL names, with `public` as its search path."""
+
     async def connect() -> asyncpg.Connection:
         settings = {"search_path": "public", "application_name": "copydesk migrate"}
         try:
@@ -183,12 +197,6 @@ async def _take_turn(connection: AsyncConnection) -> None:
             "wait for it, or end it, and run the command again"
         ) from error
     await connection.commit()
-
-
-async def _prepare(url: str) -> list[Fault]:
-    async with _connected(url) as connection:
-        await _take_turn(connection)
-        return await connection.run_sync(prepare)
 
 
 async def _run(url: str, act: Callable[[Config], None]) -> None:

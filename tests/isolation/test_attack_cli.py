@@ -72,6 +72,8 @@ NAME_NO_PROJECT = {
     "worker": "serves all projects",
     "quarantine": "shows messages that could be read for no project",
     "agents": "reads no database",
+    "backup": "reads every project, as a role of its own that no running process has",
+    "restore": "fills a database that is empty",
     "doctor": "reads the catalog and no row",
     "project create": "makes a project that nobody has yet",
     "db upgrade": "the owner's, who sees no row",

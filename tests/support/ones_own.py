@@ -2,9 +2,10 @@
 
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import asyncpg
 
@@ -17,9 +18,10 @@ from worker.embedded.servers import prepared_home
 class OwnPostgres:
     """One cluster with one migrated database."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, settings: Mapping[str, str] = MappingProxyType({})) -> None:
         self._home = prepared_home(home)
-        self._server = Postgres(self._home)
+        self._settings = settings
+        self._server = Postgres(self._home, settings)
         admin = socket_url(self._server.socket_directory, "postgres", "postgres")
         self.database = DatabaseUrls("copydesk", database_url(admin, "copydesk"))
         self._admin = admin
@@ -40,7 +42,7 @@ class OwnPostgres:
 
     def restart(self) -> None:
         """Start it again after a crash."""
-        self._server = Postgres(self._home)
+        self._server = Postgres(self._home, self._settings)
         self.start()
 
     def crash_a_backend(self, pid: int) -> None:
@@ -62,9 +64,11 @@ class OwnPostgres:
 
 
 @asynccontextmanager
-async def own_postgres(home: Path) -> AsyncIterator[OwnPostgres]:
+async def own_postgres(
+    home: Path, settings: Mapping[str, str] = MappingProxyType({})
+) -> AsyncIterator[OwnPostgres]:
     """Run a cluster with a migrated database; stopped at the end."""
-    server = OwnPostgres(home)
+    server = OwnPostgres(home, settings)
     server.start()
     try:
         await server.migrate()

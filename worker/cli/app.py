@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from worker.cli.agents import list_agents
+from worker.cli.backups import backup, restore
 from worker.cli.database import database
 from worker.cli.dead_letters import failed, quarantine, retry
 from worker.cli.demo import demo
@@ -32,7 +33,7 @@ def _app() -> typer.Typer:
     app.callback()(_options)
     for command in (
         *(demo, dev, worker, enqueue, status, cancel, documents, show),
-        *(search, stats, failed, retry, quarantine, doctor),
+        *(search, stats, failed, retry, quarantine, doctor, backup, restore),
     ):
         app.command()(command)
     app.command("agents")(list_agents)
