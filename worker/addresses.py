@@ -5,11 +5,15 @@ one thing more: `statement_cache_size=0` for a pooler that cannot keep prepared 
 """
 
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 STATEMENT_CACHE = "statement_cache_size"
 _LARGEST_CACHE = 10_000
+
+DIRECT = MappingProxyType({"copydesk.direct": "on"})
+"""A setting for sessions that must be PostgreSQL's own: a pooler does not know it, and refuses."""
 
 
 def statement_cache_size(url: str) -> int | None:

@@ -15,6 +15,7 @@ from sqlalchemy import Engine, ExceptionContext, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
 
+from worker.addresses import connection_options, statement_cache_size
 from worker.errors import CopydeskError, DatabaseUnavailableError
 from worker.identifiers import parse_project
 from worker.ledger.faults import FAULTS, translate
@@ -33,11 +34,15 @@ class Database:
     def __init__(self, url: str, *, size: int) -> None:
         async def connect() -> asyncpg.Connection:
             # One URL means the same to both pools: asyncpg reads it, SQLAlchemy does not.
-            return await asyncpg.connect(url, timeout=10, command_timeout=35)
+            options = connection_options(url)
+            return await asyncpg.connect(**options, timeout=10, command_timeout=35)
 
+        keeps = statement_cache_size(url) != 0
         self._engine = create_async_engine(
             "postgresql+asyncpg://",
             async_creator=connect,
+            # A cache of SQLAlchemy's own stands before the driver's.
+            connect_args={} if keeps else {"prepared_statement_cache_size": 0},
             pool_size=size,
             max_overflow=0,
             pool_timeout=30,

@@ -27,6 +27,7 @@ from sqlalchemy.pool import NullPool
 import migrations
 from migrations.preparation import Fault, faults, prepare
 from models.roles import OWNER
+from worker.addresses import DIRECT, connection_options
 from worker.errors import CopydeskError, DatabaseUnavailableError
 
 LOCK = 0x636F_7079_6465_736B  # "copydesk"
@@ -163,13 +164,20 @@ async def connected(url: str) -> AsyncIterator[AsyncConnection]:
     """Open a connection as whoever the URL names, with `public` as its search path."""
 
     async def connect() -> asyncpg.Connection:
-        settings = {"search_path": "public", "application_name": "copydesk migrate"}
+        settings = {**DIRECT, "search_path": "public", "application_name": "copydesk migrate"}
         try:
-            return await asyncpg.connect(url, timeout=CONNECT_SECONDS, server_settings=settings)
+            return await asyncpg.connect(
+                **connection_options(url), timeout=CONNECT_SECONDS, server_settings=settings
+            )
         except (OSError, TimeoutError) as error:
             raise DatabaseUnavailableError(
                 f"PostgreSQL did not answer within {CONNECT_SECONDS} s; is it running?"
             ) from error
+        except asyncpg.ProtocolViolationError as error:
+            raise MigrationError(
+                f"the URL leads to a pooler ({error}): this takes sessions of its own, so give it "
+                "PostgreSQL's own address"
+            ) from None
         except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise MigrationError(f"PostgreSQL let nobody in: {error}") from error
         except ValueError:

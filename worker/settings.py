@@ -13,13 +13,16 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from worker.addresses import statement_cache_size
 from worker.errors import SettingsError
 
 PREFIX = "COPYDESK_"
 
 
 def _postgres_url(value: SecretStr) -> SecretStr:
-    return _checked_url(value, ("postgresql", "postgres"), "postgresql://user:password@host/name")
+    _checked_url(value, ("postgresql", "postgres"), "postgresql://user:password@host/name")
+    statement_cache_size(value.get_secret_value())
+    return value
 
 
 def _redis_url(value: SecretStr) -> SecretStr:

@@ -11,6 +11,7 @@ import sys
 
 import asyncpg
 
+from worker.addresses import connection_options
 from worker.errors import CopydeskError
 from worker.settings import Settings, read_settings, secret
 
@@ -32,7 +33,9 @@ async def alive(settings: Settings) -> bool:
     """Ask the database."""
     settings.require("database_url")
     connection = await asyncpg.connect(
-        secret(settings.database_url), timeout=TIMEOUT, command_timeout=TIMEOUT
+        **connection_options(secret(settings.database_url)),
+        timeout=TIMEOUT,
+        command_timeout=TIMEOUT,
     )
     try:
         within = BEATS * settings.heartbeat

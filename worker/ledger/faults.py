@@ -47,12 +47,22 @@ _BROKEN_BY_OUTPUT = {
 _PASSING_CLASSES = ("08", "53", "57P")
 _PASSING = {"25006", "40001", "40P01", "55P03", "57014"}
 
+_FORGETFUL = (
+    "statements_forgotten",
+    (
+        "a pooler does not keep the prepared statements of a connection: take PgBouncer 1.21 or "
+        "newer, or add statement_cache_size=0 to the URL"
+    ),
+)
+
 _REMEDIES = {
     "28": ("database_login_refused", "PostgreSQL refused the login; check role and password"),
     "3D": ("database_missing", "there is no such database; check the URL"),
     "42P01": ("schema_missing", "a table is missing; run `copydesk db upgrade`"),
     "42883": ("schema_missing", "a function is missing; run `copydesk db upgrade`"),
     "42501": ("database_forbidden", "PostgreSQL forbids this role to do that"),
+    "26000": _FORGETFUL,
+    "42P05": _FORGETFUL,
     "42704": ("project_required", "no project scope is set in this transaction"),
     "22P02": ("project_required", "no project scope is set in this transaction"),
 }

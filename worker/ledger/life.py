@@ -16,7 +16,8 @@ from uuid import UUID
 import asyncpg
 import structlog
 
-from worker.errors import CopydeskError, DatabaseUnavailableError
+from worker.addresses import DIRECT, connection_options
+from worker.errors import CopydeskError, DatabaseUnavailableError, StartupRefusedError
 from worker.ledger.dispatch import Dispatch
 from worker.ledger.faults import FAULTS, translate
 from worker.ledger.moves import Ledger
@@ -98,10 +99,16 @@ class Life:
         """Take the lock.
 
         Raises:
+            StartupRefusedError: a pooler stands in between, which would keep the lock or lose it.
             CopydeskError: PostgreSQL does not give it.
         """
         try:
             await self._take()
+        except asyncpg.ProtocolViolationError:
+            raise StartupRefusedError(
+                "COPYDESK_STABLE_NAME takes a lock that lasts as long as its session, and "
+                "COPYDESK_DISPATCH_URL leads to a pooler: give it PostgreSQL's own address"
+            ) from None
         except FAULTS as error:
             raise translate(error) from None
 
@@ -178,10 +185,11 @@ class Life:
         # One for each connection: the end of an old one may be told late.
         broken = self._broken = asyncio.Event()
         self._connection = await asyncpg.connect(
-            self._url,
+            **connection_options(self._url),
             timeout=_ANSWER_WITHIN,
             command_timeout=_ANSWER_WITHIN,
             server_settings={
+                **DIRECT,
                 "application_name": f"copydesk life {_mark(self._worker)}",
                 **_KEEPALIVES,
             },

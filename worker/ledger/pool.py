@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import asyncpg
 
+from worker.addresses import connection_options
 from worker.errors import CopydeskError
 from worker.ledger.faults import FAULTS, translate
 
@@ -115,7 +116,7 @@ class MovePool:
             return connection
         try:
             connection = await asyncpg.connect(
-                self._url,
+                **connection_options(self._url),
                 timeout=min(_CONNECT_WITHIN, self._timeout),
                 server_settings={"application_name": self._name},
             )
