@@ -4,12 +4,16 @@ A URL means what it means to asyncpg and libpq (`sslmode`, `sslrootcert`, severa
 one thing more: `statement_cache_size=0` for a pooler that cannot keep prepared statements.
 """
 
+import os
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
+from worker.errors import SettingsError
+
 STATEMENT_CACHE = "statement_cache_size"
+_FILES = frozenset({"sslrootcert", "sslcert", "sslkey", "sslcrl"})
 _LARGEST_CACHE = 10_000
 
 DIRECT = MappingProxyType({"copydesk.direct": "on"})
@@ -31,7 +35,14 @@ def statement_cache_size(url: str) -> int | None:
 
 
 def connection_options(url: str) -> dict[str, Any]:
-    """Return the arguments of `asyncpg.connect` and `create_pool` that a URL stands for."""
+    """Return the arguments of `asyncpg.connect` and `create_pool` that a URL stands for.
+
+    Raises:
+        SettingsError: a certificate or key that it names cannot be read.
+    """
+    for name, value in _query(url):
+        if name in _FILES and not os.access(value, os.R_OK):
+            raise SettingsError(f"{name} in a PostgreSQL URL names a file that cannot be read here")
     size = statement_cache_size(url)
     if size is None:
         return {"dsn": url}

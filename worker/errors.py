@@ -87,6 +87,19 @@ class DatabaseUnavailableError(CopydeskError):
     retryable = True
 
 
+class DatabaseUntrustedError(DatabaseUnavailableError):
+    """The URL's `sslmode` trusts no connection: a certificate or a name is wrong, or no TLS."""
+
+    code = "database_not_trusted"
+
+
+class RedisUnavailableError(CopydeskError):
+    """Redis did not answer where nothing can be done without it."""
+
+    code = "redis_unavailable"
+    retryable = True
+
+
 class AgentsLeakedError(CopydeskError):
     """As many agents as a worker has slots did not heed a stop and still run; start it again."""
 

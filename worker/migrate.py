@@ -28,7 +28,8 @@ import migrations
 from migrations.preparation import Fault, faults, prepare
 from models.roles import OWNER
 from worker.addresses import DIRECT, connection_options
-from worker.errors import CopydeskError, DatabaseUnavailableError
+from worker.errors import CopydeskError, DatabaseUnavailableError, DatabaseUntrustedError
+from worker.ledger.faults import translate
 
 LOCK = 0x636F_7079_6465_736B  # "copydesk"
 LOCK_WAIT = "120s"  # how long to wait for another migration to end
@@ -170,6 +171,8 @@ async def connected(url: str) -> AsyncIterator[AsyncConnection]:
                 **connection_options(url), timeout=CONNECT_SECONDS, server_settings=settings
             )
         except (OSError, TimeoutError) as error:
+            if isinstance(fault := translate(error), DatabaseUntrustedError):
+                raise fault from None
             raise DatabaseUnavailableError(
                 f"PostgreSQL did not answer within {CONNECT_SECONDS} s; is it running?"
             ) from error

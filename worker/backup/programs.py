@@ -84,6 +84,8 @@ async def run_program(
                 await asyncio.shield(said)
     if process.returncode != 0:
         told = _first_fault(faults.decode(errors="replace"))
+        if "SSL support is not compiled in" in told:
+            told += "; take the one of postgresql-client, since that of copydesk[backup] has no TLS"
         raise fault(f"{program.name} failed: {told}")
 
 

@@ -5,12 +5,14 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
+from redis.exceptions import RedisError
 
 from worker.cli.door import ProjectOption, console, door, one_project
 from worker.cli.views import print_json, print_rows
 from worker.client import Client
-from worker.errors import InputInvalidError
+from worker.errors import InputInvalidError, RedisUnavailableError
 from worker.queue.connection import open_redis
+from worker.queue.outage import describe_fault
 from worker.queue.quarantine import Quarantine
 from worker.settings import Settings, secret
 
@@ -110,6 +112,9 @@ def quarantine(
         redis = open_redis(secret(settings.redis_url), queue_name=settings.queue_name)
         try:
             messages = await Quarantine(redis, settings.queue_name).newest(limit)
+        except (RedisError, OSError) as error:
+            fault = describe_fault(error)
+            raise RedisUnavailableError(f"Redis did not answer ({fault}); try again") from None
         finally:
             await redis.aclose()
         out = console()

@@ -4,11 +4,14 @@ Server messages can carry the values of a row, so none of them is passed on; the
 and the SQLSTATE are enough to say which rule was broken.
 """
 
+import ssl
+
 import asyncpg
 
 from worker.errors import (
     CopydeskError,
     DatabaseUnavailableError,
+    DatabaseUntrustedError,
     IdempotencyConflictError,
     InputInvalidError,
     NotFoundError,
@@ -56,6 +59,13 @@ _FORGETFUL = (
 )
 
 _REMEDIES = {
+    "28000": (
+        "database_login_refused",
+        (
+            "PostgreSQL does not let this role in from here like this; check the role, and whether "
+            "it wants TLS (sslmode=verify-full in the URL)"
+        ),
+    ),
     "28": ("database_login_refused", "PostgreSQL refused the login; check role and password"),
     "3D": ("database_missing", "there is no such database; check the URL"),
     "42P01": ("schema_missing", "a table is missing; run `copydesk db upgrade`"),
@@ -72,6 +82,8 @@ def translate(error: BaseException) -> CopydeskError:
     """Return the copydesk error that says what `error` means."""
     if isinstance(error, asyncpg.ClientConfigurationError):
         return SettingsError("the PostgreSQL URL has a parameter that cannot be used; check it")
+    if untrusted := _untrusted(error):
+        return untrusted
     state = getattr(error, "sqlstate", None)
     unanswered = isinstance(
         error, asyncpg.InterfaceError | asyncpg.InternalClientError | OSError | EOFError
@@ -86,6 +98,22 @@ def translate(error: BaseException) -> CopydeskError:
             f"the statement could not be sent ({type(error).__name__})", code="database_refused"
         )
     return _by_state(state, error)
+
+
+def _untrusted(error: BaseException) -> DatabaseUntrustedError | None:
+    """Return what TLS finds wrong; nothing was sent but the wish to begin it."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return DatabaseUntrustedError(
+            f"PostgreSQL's certificate is not trusted ({error.verify_message}); check sslrootcert "
+            "and the host's name in the URL, or renew the certificate"
+        )
+    if isinstance(error, ssl.SSLError):
+        return DatabaseUntrustedError(f"TLS with PostgreSQL failed ({error.reason})")
+    if isinstance(error, ConnectionError) and "rejected SSL upgrade" in str(error):
+        return DatabaseUntrustedError(
+            "PostgreSQL offers no TLS, and the URL's sslmode demands it; nothing was sent"
+        )
+    return None
 
 
 def _by_state(state: str, error: BaseException) -> CopydeskError:

@@ -83,6 +83,9 @@ def to_arq_settings(url: str) -> RedisSettings:
         password=unquote(parts.password) if parts.password else None,
         ssl=parts.scheme == "rediss",
         ssl_check_hostname=parts.scheme == "rediss",
+        ssl_ca_certs=query.get("ssl_ca_certs", [None])[0],
+        ssl_certfile=query.get("ssl_certfile", [None])[0],
+        ssl_keyfile=query.get("ssl_keyfile", [None])[0],
         retry=_retry(),
         retry_on_error=[RedisConnectionError],
     )
