@@ -7,7 +7,6 @@ in any of them turns `copydesk db check` red. Names are unqualified on purpose.
 
 from sqlalchemy import LargeBinary, String, Text, Uuid
 
-from models.base import Base
 from models.functions import ORDER, function_sources
 from models.roles import (
     APP,
@@ -20,6 +19,8 @@ from models.roles import (
     SEARCH_COLUMNS,
     TABLE_GRANTS,
 )
+from models.tables import Base
+from models.triggers import TRIGGERS
 
 # The scope is read once a statement (a sub-select), and an unset one raises: it fails closed.
 _SCOPE = "(SELECT current_setting('app.project_id')::uuid)"
@@ -33,27 +34,6 @@ _ESTIMATED = {
     ("agent_executions", "agent_type"),
     ("exports", "status"),
 }
-
-TRIGGERS = (
-    """
-    CREATE TRIGGER refuse_language_change BEFORE UPDATE ON projects
-    FOR EACH ROW WHEN (OLD.language IS DISTINCT FROM NEW.language)
-    EXECUTE FUNCTION refuse_language_change()
-    """,
-    """
-    CREATE TRIGGER touch_project BEFORE UPDATE ON projects
-    FOR EACH ROW EXECUTE FUNCTION touch_project()
-    """,
-    """
-    CREATE TRIGGER refuse_illegal_move BEFORE UPDATE ON agent_executions
-    FOR EACH ROW WHEN (
-        NEW.attempt < OLD.attempt
-        OR (OLD.status IN ('completed', 'failed', 'cancelled')
-            AND NEW.status IS DISTINCT FROM OLD.status)
-    )
-    EXECUTE FUNCTION refuse_illegal_move()
-    """,
-)
 
 
 def project_owned() -> dict[str, str]:

@@ -22,7 +22,8 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from benchmarks.work import CONTENT, DOCUMENT_TYPE, OUTPUT, Text
-from models import AgentExecution, DocumentVersion, ExecutionEvent
+from models.documents import DocumentVersion
+from models.executions import AgentExecution, ExecutionEvent
 from worker.queue.connection import to_arq_settings
 
 QUEUE = "bench:natural"

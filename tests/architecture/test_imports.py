@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 
 import pytest
 from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
@@ -126,3 +128,12 @@ def test_a_blocking_import_would_be_seen(line: str) -> None:
 def test_an_asynchronous_import_is_none_of_it(line: str) -> None:
     """The asynchronous half of a package is welcome."""
     assert blocking(ast.parse(line)) == []
+
+
+def test_the_command_line_starts_without_sqlalchemy() -> None:
+    """A worker process never needs it, and pays 20 MB and half a second where it comes in."""
+    loaded = "import sys, worker.cli.app; print({'sqlalchemy', 'alembic'} & set(sys.modules))"
+    told = subprocess.run(
+        [sys.executable, "-c", loaded], capture_output=True, text=True, check=True
+    )
+    assert told.stdout == "set()\n"

@@ -15,7 +15,7 @@ from tests.bad_input.row import Row
 from tests.bad_input.table import agents as table
 from tests.bad_input.table.agents import IN_A_PROCESS
 from tests.support.misdeeds import PASSWORD, SAID
-from worker.readings.reports import ExecutionReport
+from worker.reports import ExecutionReport
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

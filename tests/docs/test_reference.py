@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import typer.main
 
-from models import Base, Event
-from models.declarations import TRIGGERS
 from models.functions import ORDER, function_sources
 from models.roles import CONTROL_COLUMNS, FUNCTION_GRANTS, ROLES, TABLE_GRANTS
+from models.states import Event
+from models.tables import Base
+from models.triggers import TRIGGERS
 from tests.docs.pages import ROOT, code_words, read, rows, sections
 from worker.agents.builtin import builtin_agents
 from worker.agents.llm_faults import _FINAL

@@ -19,7 +19,7 @@ from tests.support.waiting import until
 from tests.support.workers import running_worker
 from worker import client as clients
 from worker.errors import CopydeskError
-from worker.readings import StatusReport
+from worker.reports import StatusReport
 
 SLOW_HEARTBEAT = {"lease": 600, "heartbeat": 250}
 

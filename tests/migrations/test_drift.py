@@ -9,10 +9,10 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from models import Base
 from models.comparison import Change, Plan, compare, plan
 from models.declarations import statements
 from models.roles import OWNER
+from models.tables import Base
 from tests.migrations.drifts import REPAIRED, REPORTED, SURROUNDING, Drift
 from tests.support.databases import DatabaseUrls
 from worker import migrate

@@ -18,9 +18,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 import migrations
-from models import Base
 from models.declarations import statements
 from models.roles import APP, SEARCH
+from models.tables import Base
 from tests.support.databases import DatabaseUrls, fresh_database
 from tests.support.waiting import until
 from worker import migrate

@@ -6,7 +6,7 @@ from models.states import State
 from tests.processes.conftest import StartWorker
 from tests.support.desk import Desk
 from tests.support.waiting import until
-from worker.readings.reports import ExecutionReport
+from worker.reports import ExecutionReport
 
 
 async def written_by(desk: Desk, report: ExecutionReport, pid: int) -> None:

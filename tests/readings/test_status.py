@@ -13,7 +13,7 @@ from worker.client import Client
 from worker.errors import InputInvalidError, NotFoundError, ProjectRequiredError
 from worker.ledger import Progress, Release
 from worker.ledger.records import ExportRow
-from worker.readings import ExecutionReport
+from worker.reports import ExecutionReport
 
 
 async def report_of(client: Client, desk: Desk, correlation: UUID) -> ExecutionReport:

@@ -10,7 +10,7 @@ from models.states import State
 from tests.support.databases import DatabaseUrls
 from tests.support.waiting import until
 from worker.client import Client
-from worker.readings.reports import ExecutionReport
+from worker.reports import ExecutionReport
 
 AGENTS = ["tests.support.desk_agents"]
 

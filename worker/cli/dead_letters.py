@@ -7,9 +7,8 @@ from typing import Annotated
 import typer
 from redis.exceptions import RedisError
 
-from worker.cli.door import ProjectOption, console, door, one_project
+from worker.cli.door import ProjectOption, client_of, console, door, one_project
 from worker.cli.views import print_json, print_rows
-from worker.client import Client
 from worker.errors import InputInvalidError, RedisUnavailableError
 from worker.queue.connection import open_redis
 from worker.queue.outage import describe_fault
@@ -36,7 +35,7 @@ def failed(
     project_id = one_project(project)
 
     async def work(settings: Settings) -> None:
-        async with Client(settings) as client:
+        async with client_of(settings) as client:
             letters = await client.dead_letters.list(
                 project_id, agent_type=agent, since=_aware(since), limit=limit
             )
@@ -84,7 +83,7 @@ def retry(
         raise InputInvalidError("retry: --agent and --since go with --all")
 
     async def work(settings: Settings) -> None:
-        async with Client(settings) as client:
+        async with client_of(settings) as client:
             ids = [execution_id] if execution_id is not None else []
             if everything:
                 letters = await client.dead_letters.list(

@@ -11,20 +11,22 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID, uuid4
 
 import typer
 from rich.console import Console
 
 from models.states import State
-from worker.cli.door import DEFAULT_HOME, console, development_settings, door, fail
+from worker.cli.door import DEFAULT_HOME, client_of, console, development_settings, door, fail
 from worker.cli.live import LiveView, watch
 from worker.cli.views import print_rows, score
-from worker.client import Client
 from worker.errors import CopydeskError, InputInvalidError
-from worker.readings import ExecutionReport, StatusReport
+from worker.reports import ExecutionReport, StatusReport
 from worker.settings import Settings
+
+if TYPE_CHECKING:
+    from worker.client import Client
 
 _MOST_BYTES = 900_000
 _AUTHOR = "demo@copydesk.example"
@@ -48,7 +50,7 @@ def demo(
 async def _demo(settings: Settings, home: Path, file: Path, content: str, language: str) -> None:
     out = console()
     document_type = _document_type(file)
-    async with Client(settings) as client:
+    async with client_of(settings) as client:
         author = await client.create_user(email=_AUTHOR, name="Demo")
         project = await client.create_project(
             name=file.name[:255], created_by=author, language=language
@@ -79,7 +81,7 @@ async def _demo(settings: Settings, home: Path, file: Path, content: str, langua
 class _Chain:
     """Executions one after the other, under one correlation id."""
 
-    def __init__(self, client: Client, project: UUID, author: UUID, correlation: UUID) -> None:
+    def __init__(self, client: "Client", project: UUID, author: UUID, correlation: UUID) -> None:
         self._client = client
         self._project = project
         self._author = author

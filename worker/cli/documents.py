@@ -6,9 +6,8 @@ from typing import Annotated
 import typer
 from rich.markdown import Markdown
 
-from worker.cli.door import ProjectOption, console, door, one_project
+from worker.cli.door import ProjectOption, client_of, console, door, one_project
 from worker.cli.views import document_rows, print_json, print_rows, score
-from worker.client import Client
 from worker.redaction import escaped
 from worker.settings import Settings
 
@@ -24,7 +23,7 @@ def documents(
     project_id = one_project(project)
 
     async def work(settings: Settings) -> None:
-        async with Client(settings) as client:
+        async with client_of(settings) as client:
             found = await client.documents(project_id)
         out = console()
         if as_json:
@@ -50,7 +49,7 @@ def show(
     project_id = one_project(project)
 
     async def work(settings: Settings) -> None:
-        async with Client(settings) as client:
+        async with client_of(settings) as client:
             found = await client.document(project_id, document_type, version)
         out = console()
         content = found.content or ""

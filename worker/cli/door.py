@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 from uuid import UUID
 
 import typer
@@ -20,6 +20,9 @@ from rich.console import Console
 from worker.errors import CopydeskError
 from worker.identifiers import parse_project
 from worker.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from worker.client import Client
 
 FAILED, WRONG_USE, NOT_NOW, NOT_FOUND, INTERRUPTED = 1, 2, 3, 4, 130
 
@@ -79,6 +82,13 @@ def development_settings(home: Path) -> Iterator[Settings]:
             yield settings.model_copy(update={"environment": "development"})
     except EmbeddedServerError as error:
         raise CopydeskError(str(error), code="development_servers") from None
+
+
+def client_of(settings: Settings) -> "Client":
+    """Return a client, to be entered; only commands that need one load SQLAlchemy: 20 MB."""
+    from worker.client import Client  # noqa: PLC0415
+
+    return Client(settings)
 
 
 def door(context: typer.Context) -> Door:

@@ -6,10 +6,18 @@ from typing import Annotated, Any
 
 import typer
 
-from worker.cli.door import FAILED, NOT_FOUND, ProjectOption, console, door, fail, one_project
+from worker.cli.door import (
+    FAILED,
+    NOT_FOUND,
+    ProjectOption,
+    client_of,
+    console,
+    door,
+    fail,
+    one_project,
+)
 from worker.cli.live import follow
 from worker.cli.views import print_json, print_status
-from worker.client import Client
 from worker.errors import InputInvalidError
 from worker.settings import Settings
 from worker.strict_json import UnstorableJsonError, read
@@ -39,7 +47,7 @@ def enqueue(
     payload = _input(input_json)
 
     async def work(settings: Settings) -> None:
-        async with Client(settings) as client:
+        async with client_of(settings) as client:
             recorded = await client.enqueue(
                 project_id,
                 agent_type,
@@ -72,7 +80,7 @@ def status(
 
     async def work(settings: Settings) -> None:
         out = console()
-        async with Client(settings) as client:
+        async with client_of(settings) as client:
             if watch and not as_json:
                 report = await follow(client, project_id, correlation_id, out)
             else:
@@ -103,7 +111,7 @@ def cancel(
     project_id = one_project(project)
 
     async def work(settings: Settings) -> None:
-        async with Client(settings) as client:
+        async with client_of(settings) as client:
             now = await client.cancel(project_id, execution_id, reason)
         typer.echo("cancellation requested" if now == "running" else now)
 

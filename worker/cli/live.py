@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from uuid import UUID
 
 from rich.console import Console
 from rich.live import Live
 
 from worker.cli.views import elapsed, live_table, message, seconds
-from worker.client import Client
 from worker.errors import NotFoundError
-from worker.readings import ExecutionReport, StatusReport
+from worker.reports import ExecutionReport, StatusReport
+
+if TYPE_CHECKING:
+    from worker.client import Client
 
 _LOOK_EVERY = 0.1
 
@@ -58,7 +60,7 @@ class LiveView:
 
 
 async def watch(
-    client: Client,
+    client: "Client",
     project_id: UUID,
     correlation_id: UUID | str,
     show: Callable[[StatusReport], None],
@@ -75,7 +77,7 @@ async def watch(
 
 
 async def follow(
-    client: Client, project_id: UUID, correlation_id: UUID | str, out: Console
+    client: "Client", project_id: UUID, correlation_id: UUID | str, out: Console
 ) -> StatusReport:
     """Show the executions of a correlation id until all are final."""
     if not (await client.status(project_id, correlation_id)).executions:

@@ -4,8 +4,7 @@ from typing import Annotated
 
 import typer
 
-from worker.cli.door import door
-from worker.client import Client
+from worker.cli.door import client_of, door
 from worker.settings import Settings
 
 
@@ -20,7 +19,7 @@ def create(
     """Create a project, and its user where there is none; print both ids."""
 
     async def work(settings: Settings) -> None:
-        async with Client(settings) as client:
+        async with client_of(settings) as client:
             user = await client.create_user(email=by, name=by.split("@", 1)[0])
             project = await client.create_project(name=name, created_by=user, language=language)
         typer.echo(f"project {project}")

@@ -8,11 +8,10 @@ import typer
 from pydantic import BaseModel
 from rich.console import Console
 
-from worker.cli.door import ProjectOption, console, door, one_project
+from worker.cli.door import ProjectOption, client_of, console, door, one_project
 from worker.cli.views import print_rows, seconds
-from worker.client import Client
 from worker.errors import InputInvalidError
-from worker.readings import StatisticsReport
+from worker.reports import StatisticsReport
 from worker.settings import Settings
 
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
@@ -39,7 +38,7 @@ def search(
         raise InputInvalidError("search: give exactly one of --metadata, --output and --text")
 
     async def work(settings: Settings) -> None:
-        async with Client(settings) as client:
+        async with client_of(settings) as client:
             found: Sequence[BaseModel]
             if metadata is not None:
                 wanted = _json("--metadata", metadata)
@@ -59,7 +58,7 @@ def stats(context: typer.Context, project: ProjectOption, as_json: JsonOption = 
     project_id = one_project(project)
 
     async def work(settings: Settings) -> None:
-        async with Client(settings) as client:
+        async with client_of(settings) as client:
             report = await client.statistics(project_id)
         out = console()
         if as_json:

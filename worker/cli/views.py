@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from models.states import State
-from worker.readings import DocumentReport, ExecutionReport, StatusReport
 from worker.redaction import escaped
+from worker.reports import DocumentReport, ExecutionReport, StatusReport
 
 COLOURS = {
     State.PENDING: "yellow",

@@ -9,13 +9,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from models.declarations import TRIGGERS, project_owned
 from models.roles import APP, DISPATCH, FUNCTION_GRANTS, OWNER, SEARCH, TABLE_GRANTS
+from models.triggers import TRIGGERS
 
-# The project-owned tables of the models, each with the column that names the project.
-PROJECT_OWNED = project_owned()
-
-# Their other tables, each with the reason why it needs no project.
+# Tables that are not project-owned, each with the reason why it needs no project.
 NO_PROJECT_DATA = {
     "users": "who asks: an address and a name, no content of a project",
     "workers": "which processes are here, for display",

@@ -11,11 +11,8 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import ForeignKeyConstraint, PrimaryKeyConstraint, Table, UniqueConstraint
-
-from models.base import Base
 from worker.findings import Finding
-from worker.gate.expected import PROJECT_OWNED
+from worker.gate.declared import KEYS, Reference
 from worker.gate.relations import Relation
 from worker.gate.rules import Rule, broken
 from worker.ledger import MovePool
@@ -154,45 +151,27 @@ def _missing(
             f"ALTER TABLE {table.name} ADD FOREIGN KEY ({project}) "
             "REFERENCES projects (id) ON DELETE CASCADE",
         )
-    if table.declared is None:
+    if table.declared is None or table.declared not in KEYS:
         return
-    declared = Base.metadata.tables[table.declared]
+    declared = KEYS[table.declared]
     whole = {
         frozenset(row["columns"])
         for row in unique
         if row["relation"] == table.oid and row["is_whole"]
     }
-    for key in _unique_keys(declared):
-        if key not in whole:
-            columns = ", ".join(sorted(key))
-            sentence = f"{table.name}: there is no unique key on {columns}"
-            yield broken(Rule.KEY_MISSING, table.name, sentence, _RESTORE)
+    for key in declared.unique - whole:
+        columns = ", ".join(sorted(key))
+        sentence = f"{table.name}: there is no unique key on {columns}"
+        yield broken(Rule.KEY_MISSING, table.name, sentence, _RESTORE)
     there = {
-        (frozenset(zip(row["columns"], row["targets"], strict=True)), row["target_name"])
+        Reference(frozenset(zip(row["columns"], row["targets"], strict=True)), row["target_name"])
         for row in mine
     }
-    for pairs, target in _foreign_keys(declared):
-        if (pairs, target) not in there:
-            columns = ", ".join(sorted(column for column, _ in pairs))
-            sentence = f"{table.name}: there is no foreign key on {columns} to {target}"
-            yield broken(Rule.KEY_MISSING, table.name, sentence, _RESTORE)
+    for missing in declared.references - there:
+        columns = ", ".join(sorted(column for column, _ in missing.pairs))
+        sentence = f"{table.name}: there is no foreign key on {columns} to {missing.target}"
+        yield broken(Rule.KEY_MISSING, table.name, sentence, _RESTORE)
 
 
 def _is_projects(table: Relation | None) -> bool:
     return table is not None and table.declared == "projects"
-
-
-def _unique_keys(table: Table) -> Iterator[frozenset[str]]:
-    for constraint in table.constraints:
-        if isinstance(constraint, UniqueConstraint | PrimaryKeyConstraint):
-            yield frozenset(column.name for column in constraint.columns)
-
-
-def _foreign_keys(table: Table) -> Iterator[tuple[frozenset[tuple[str, str]], str]]:
-    """Yield pairs of columns and the target; the key to the project has a rule of its own."""
-    for constraint in table.constraints:
-        if isinstance(constraint, ForeignKeyConstraint):
-            target = constraint.referred_table.name
-            if not (target in PROJECT_OWNED and len(constraint.elements) == 1):
-                pairs = ((each.parent.name, each.column.name) for each in constraint.elements)
-                yield frozenset(pairs), target

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from models.roles import OWNER
 from worker.findings import Finding
-from worker.gate.expected import NO_PROJECT_DATA, PROJECT_OWNED
+from worker.gate.declared import PROJECT_OWNED
+from worker.gate.expected import NO_PROJECT_DATA
 from worker.gate.rules import Rule, broken
 from worker.ledger import MovePool
 

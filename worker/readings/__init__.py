@@ -2,7 +2,10 @@
 
 from worker.readings.documents import list_documents, read_document
 from worker.readings.failed import list_failed
-from worker.readings.reports import (
+from worker.readings.search import find_executions, find_text, find_versions
+from worker.readings.statistics import read_statistics
+from worker.readings.status import read_execution, read_status
+from worker.reports import (
     AgentStatistics,
     AttemptReport,
     DeadLetter,
@@ -18,9 +21,6 @@ from worker.readings.reports import (
     StatusReport,
     VersionReport,
 )
-from worker.readings.search import find_executions, find_text, find_versions
-from worker.readings.statistics import read_statistics
-from worker.readings.status import read_execution, read_status
 
 __all__ = [
     "AgentStatistics",

@@ -6,8 +6,9 @@ from uuid import UUID
 from sqlalchemy import CTE, Select, func, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from models import AgentExecution, DocumentVersion
-from worker.readings.reports import DocumentReport
+from models.documents import DocumentVersion
+from models.executions import AgentExecution
+from worker.reports import DocumentReport
 
 
 async def list_documents(session: AsyncSession, project_id: UUID) -> list[DocumentReport]:

@@ -7,8 +7,9 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from models import AgentExecution, State
-from worker.readings.reports import DeadLetter
+from models.executions import AgentExecution
+from models.states import State
+from worker.reports import DeadLetter
 
 
 async def list_failed(

@@ -8,10 +8,11 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.expression import cast
 
-from models import AgentExecution, DocumentVersion
+from models.documents import DocumentVersion
+from models.executions import AgentExecution
 from worker.errors import SearchUnavailableError
 from worker.readings.documents import latest_versions
-from worker.readings.reports import FoundExecution, FoundText, FoundVersion
+from worker.reports import FoundExecution, FoundText, FoundVersion
 
 # Below it words have little more in common than their language.
 _LEAST_SIMILAR = 0.5

@@ -7,9 +7,11 @@ from sqlalchemy import ColumnElement, Select, Text, extract, func, literal, sele
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from models import AgentExecution, DocumentVersion, State
+from models.documents import DocumentVersion
+from models.executions import AgentExecution
+from models.states import State
 from worker.readings.documents import latest_versions
-from worker.readings.reports import StatisticsReport
+from worker.reports import StatisticsReport
 
 
 async def read_statistics(session: AsyncSession, project_id: UUID) -> StatisticsReport:

@@ -8,10 +8,12 @@ from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from models import AgentExecution, DocumentVersion, Event, ExecutionEvent, Export
+from models.documents import DocumentVersion, Export
+from models.executions import AgentExecution, ExecutionEvent
+from models.states import Event
 from worker.identifiers import parse_id
 from worker.ledger.records import NEVER
-from worker.readings.reports import AttemptReport, EventReport, ExecutionReport, StatusReport
+from worker.reports import AttemptReport, EventReport, ExecutionReport, StatusReport
 
 _ENDINGS = {
     Event.COMPLETED,

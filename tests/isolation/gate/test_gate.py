@@ -17,7 +17,8 @@ from tests.isolation.gate.tables import TABLES
 from tests.support.databases import DatabaseUrls, clone, drop
 from worker.findings import Severity
 from worker.gate import Rule, examine_isolation
-from worker.gate.expected import DECLARED_TRIGGERS, EXEMPTIONS, NO_PROJECT_DATA, PROJECT_OWNED
+from worker.gate.declared import PROJECT_OWNED
+from worker.gate.expected import DECLARED_TRIGGERS, EXEMPTIONS, NO_PROJECT_DATA
 from worker.gate.expected import ROLES as EXPECTED
 from worker.gate.roles import read_connected, wrong_servers
 from worker.ledger import MovePool
