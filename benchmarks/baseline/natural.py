@@ -22,6 +22,7 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from benchmarks.work import CONTENT, DOCUMENT_TYPE, OUTPUT, Text
+from models import tables  # noqa: F401 - the ORM has to know every table that a key points at
 from models.documents import DocumentVersion
 from models.executions import AgentExecution, ExecutionEvent
 from worker.queue.connection import to_arq_settings

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import asyncpg
 import pytest
 
 from tests.support.databases import DatabaseUrls
@@ -210,3 +211,21 @@ async def test_what_nobody_has_used_for_long_is_closed(
 
     await until(none)
     assert (await pool.call(PID))[0]["pid"]
+
+
+async def test_a_link_that_is_cut_between_two_steps_of_a_call_is_an_ordinary_fault(
+    pool: MovePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver looks up types it has not met in a step of its own, and stumbles if it is cut."""
+    look_up = asyncpg.Connection._introspect_types
+
+    async def cut(connection: asyncpg.Connection, *types: Any) -> Any:
+        connection.terminate()
+        return await look_up(connection, *types)
+
+    statement = "SELECT NULL::information_schema.sql_identifier[] AS of_a_type_of_its_own"
+    with monkeypatch.context() as patch:
+        patch.setattr(asyncpg.Connection, "_introspect_types", cut)
+        with pytest.raises(DatabaseUnavailableError):
+            await pool.call(statement)
+    assert len(await pool.call(statement)) == 1

@@ -4,6 +4,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+import uvloop
 from arq.connections import create_pool
 from redis.asyncio.connection import SSLConnection
 from redis.exceptions import AuthenticationError
@@ -97,3 +98,22 @@ def test_a_parameter_that_cannot_be_used_is_told_without_the_url(parameter: str)
     with pytest.raises(SettingsError, match="COPYDESK_REDIS_URL") as told:
         open_redis(f"redis://:hunter2@host/0?{parameter}", queue_name="q")
     assert "hunter2" not in str(told.value)
+
+
+def test_a_link_that_closes_under_a_command_is_made_anew(redis_url: str) -> None:
+    """Uvloop refuses to write to it with an error of its own, before redis-py was told."""
+
+    async def cut_and_ask() -> tuple[bool, bool]:
+        redis = open_redis(redis_url, queue_name="q")
+        connection = await redis.connection_pool.get_connection()
+        await connection.send_command("PING")
+        assert await connection.read_response()
+        connection._writer.transport.abort()
+        with pytest.raises(RedisConnectionError):
+            await connection.send_command("PING")
+        await redis.connection_pool.release(connection)
+        answer = await redis.ping()
+        await redis.aclose()
+        return connection.is_connected, bool(answer)
+
+    assert uvloop.run(cut_and_ask()) == (False, True)

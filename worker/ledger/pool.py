@@ -203,10 +203,16 @@ async def _fetch(
     check: Check | None,
 ) -> list[Any]:
     rows: list[Any]
-    if check is None:
-        rows = await connection.fetch(statement, *arguments)
-        return rows
-    async with connection.transaction():
-        rows = await connection.fetch(statement, *arguments)
-        check(rows)
+    try:
+        if check is None:
+            rows = await connection.fetch(statement, *arguments)
+            return rows
+        async with connection.transaction():
+            rows = await connection.fetch(statement, *arguments)
+            check(rows)
+    except (AttributeError, RuntimeError):
+        # The driver and uvloop stumble over a link that is cut between two steps of a call.
+        if connection.is_closed():
+            raise asyncpg.ConnectionDoesNotExistError("the connection was cut") from None
+        raise
     return rows

@@ -4,6 +4,7 @@ Nothing is sent when a pool is made, because a worker has to start while Redis i
 """
 
 import math
+from collections.abc import Iterable
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from arq.connections import ArqRedis, RedisSettings
@@ -34,6 +35,7 @@ def open_redis(url: str, *, queue_name: str) -> ArqRedis:
     """
     try:
         pool = _pool(url)
+        pool.connection_class = _noticing(pool.connection_class)
         pool.connection_class(**pool.connection_kwargs)  # connects to nothing
     except (TypeError, ValueError):
         raise SettingsError(
@@ -58,6 +60,25 @@ def _pool(url: str) -> BlockingConnectionPool:
         redis_connect_func=_introduce,
         **_tls_options(url),
     )
+
+
+class _Noticing(AbstractConnection):
+    """Takes it for a broken link, which it is, when the event loop refuses to write to it.
+
+    uvloop raises RuntimeError for a transport that was closed before anybody was told.
+    """
+
+    async def send_packed_command(
+        self, command: bytes | str | Iterable[bytes], check_health: bool = True
+    ) -> None:
+        try:
+            await super().send_packed_command(command, check_health)
+        except RuntimeError:
+            raise RedisConnectionError("Connection closed while writing to it") from None
+
+
+def _noticing(kind: type[AbstractConnection]) -> type[AbstractConnection]:
+    return type(kind.__name__, (_Noticing, kind), {})
 
 
 async def _introduce(connection: AbstractConnection) -> None:
