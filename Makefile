@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run test lint schema soak model bench-recovery clean
+.PHONY: run test lint schema soak model bench bench-tiny bench-recovery clean
 
 run: $(INSTALLED)
 	@$(BIN)/copydesk demo "$(FILE)"
@@ -36,6 +36,14 @@ soak: $(INSTALLED)
 # The life of an execution in every order of events; needs Debian's spin and a C compiler.
 model:
 	@docs/model/check
+
+# What copydesk costs, beside other ways to do the same; a quarter of an hour on two quiet cores;
+# writes benchmarks/results.md. bench-tiny only shows that all of it still runs.
+bench: $(INSTALLED)
+	@$(BIN)/python -m benchmarks
+
+bench-tiny: $(INSTALLED)
+	@$(BIN)/python -m benchmarks --tiny
 
 # How fast a killed worker's executions run again; writes benchmarks/recovery.md.
 bench-recovery: $(INSTALLED)

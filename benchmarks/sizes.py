@@ -43,6 +43,6 @@ TINY = Size(
     crowd=50,
     versions=60,
     rows=500,
-    flood=300,
+    flood=3000,
     noise_samples=3,
 )
