@@ -28,12 +28,13 @@ LABEL org.opencontainers.image.title="copydesk" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
-# A volume mounted on the exports or the backups takes this owner over.
+# Volumes mounted on exports, archives and backups take this owner over.
 RUN groupadd --gid 10001 copydesk \
     && useradd --uid 10001 --gid copydesk --home-dir /var/lib/copydesk --no-create-home \
         --shell /usr/sbin/nologin copydesk \
     && install --directory --owner=copydesk --group=copydesk --mode=0750 \
-        /var/lib/copydesk /var/lib/copydesk/exports /var/lib/copydesk/backups
+        /var/lib/copydesk /var/lib/copydesk/exports /var/lib/copydesk/archives \
+        /var/lib/copydesk/backups
 COPY --from=build /opt/copydesk /opt/copydesk
 COPY deploy/worker/healthy.py /opt/copydesk/healthy.py
 # What was installed is compiled already, and is not writable.

@@ -14,6 +14,7 @@ from models.roles import (
     DISPATCH,
     FUNCTION_GRANTS,
     FUNCTION_OWNERS,
+    MAINTENANCE,
     OWNER,
     SEARCH,
     SEARCH_COLUMNS,
@@ -55,7 +56,6 @@ def statements() -> list[str]:
         *_dispatch_policies(),
         *_search_policies(),
         *_grants(),
-        *(f"GRANT SELECT ON {name} TO {BACKUP}" for name in backed_up()),
         *(
             f"ALTER TABLE {table} ALTER COLUMN {column} SET STATISTICS 0"
             for table, column in hidden_columns()
@@ -94,12 +94,12 @@ def _isolation(table: str, column: str) -> list[str]:
         f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY",
         # The guard is restrictive: whatever policy somebody adds later, it still holds.
         (
-            f"CREATE POLICY project_guard ON {table} AS RESTRICTIVE FOR ALL TO {APP}, {OWNER} "
-            f"USING ({inside}) WITH CHECK ({inside})"
+            f"CREATE POLICY project_guard ON {table} AS RESTRICTIVE FOR ALL "
+            f"TO {APP}, {MAINTENANCE}, {OWNER} USING ({inside}) WITH CHECK ({inside})"
         ),
         (
-            f"CREATE POLICY project_access ON {table} AS PERMISSIVE FOR ALL TO {APP} "
-            f"USING ({inside}) WITH CHECK ({inside})"
+            f"CREATE POLICY project_access ON {table} AS PERMISSIVE FOR ALL "
+            f"TO {APP}, {MAINTENANCE} USING ({inside}) WITH CHECK ({inside})"
         ),
     ]
 
@@ -125,10 +125,21 @@ def _search_policies() -> list[str]:
 def _grants() -> list[str]:
     return [
         *(f"REVOKE ALL ON FUNCTION {name} FROM PUBLIC" for name in ORDER),
-        *(f"GRANT {what} ON {table} TO {role}" for (role, table), what in TABLE_GRANTS.items()),
+        *_table_grants(APP, DISPATCH, SEARCH),
+        *(f"GRANT SELECT ON {name} TO {BACKUP}" for name in backed_up()),
+        *_table_grants(MAINTENANCE),
         *(
             f"GRANT EXECUTE ON FUNCTION {name} TO {role}"
             for role, names in FUNCTION_GRANTS.items()
             for name in names
         ),
+    ]
+
+
+def _table_grants(*roles: str) -> list[str]:
+    """Return the grants of these roles; a dump shows them in the order in which they were made."""
+    return [
+        f"GRANT {what} ON {table} TO {role}"
+        for (role, table), what in TABLE_GRANTS.items()
+        if role in roles
     ]

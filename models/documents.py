@@ -20,6 +20,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, CreatedAt, ProjectId, Timestamp, UuidKey
+from models.storage import ONLY_ADDED
 
 
 class DocumentVersion(Base):
@@ -53,6 +54,7 @@ class DocumentVersion(Base):
             postgresql_using="gin",
             postgresql_ops={"metadata": "jsonb_path_ops"},
         ),
+        {"postgresql_with": ONLY_ADDED},
     )
 
     id: Mapped[UuidKey]

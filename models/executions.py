@@ -28,6 +28,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, CreatedAt, ProjectId, Timestamp, UuidKey
+from models.storage import ONLY_ADDED, UPDATED
 
 
 class AgentExecution(Base):
@@ -86,7 +87,7 @@ class AgentExecution(Base):
             postgresql_ops={"output_data": "jsonb_path_ops"},
             postgresql_where=text("output_data IS NOT NULL"),
         ),
-        {"postgresql_with": {"fillfactor": "80"}},
+        {"postgresql_with": UPDATED},
     )
 
     id: Mapped[UuidKey]
@@ -128,6 +129,7 @@ class ExecutionEvent(Base):
             name="fk_execution_events_execution",
             ondelete="CASCADE",
         ),
+        {"postgresql_with": ONLY_ADDED},
     )
 
     project_id: Mapped[ProjectId] = mapped_column(primary_key=True)

@@ -2,34 +2,47 @@
 
 `copydesk_owner` owns and migrates and runs nothing. `copydesk_app` reads and writes project data
 inside a project scope. `copydesk_dispatch` sees across projects that there is work, never what it
-is: ids, states and times of executions, and it may move one column, the lease. `copydesk_search`
-is nobody's login: it owns one function, which looks for JSON values in the project it is bound to.
+is: ids, states and times of executions, and it may move one column, the lease.
+`copydesk_maintenance` deletes, prunes and moves projects, one scope at a time like `copydesk_app`;
+operators' commands connect with it, and no running process does. `copydesk_search` is nobody's
+login: it owns one function, which looks for JSON values in the project it is bound to.
 `copydesk_backup` reads everything of every project, for `copydesk backup` alone, and no more.
 """
 
 OWNER = "copydesk_owner"
 APP = "copydesk_app"
 DISPATCH = "copydesk_dispatch"
+MAINTENANCE = "copydesk_maintenance"
 SEARCH = "copydesk_search"
 BACKUP = "copydesk_backup"
 
 _HARMLESS = "NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE NOREPLICATION"
 
-LOGINS = (OWNER, APP, DISPATCH, BACKUP)
+LOGINS = (OWNER, APP, DISPATCH, MAINTENANCE, BACKUP)
 ROLES = dict.fromkeys(LOGINS, f"LOGIN {_HARMLESS}") | {SEARCH: f"NOLOGIN {_HARMLESS}"}
 
 PASSES_POLICIES = frozenset({BACKUP})
 """Roles that have to have BYPASSRLS, which only a superuser can give."""
 
 # (member, role): the owner has to be able to hand a function over to the role that is to own it. It
-# inherits nothing of it, and can pass it on to nobody.
-MEMBERSHIPS = {(OWNER, SEARCH): "INHERIT FALSE, SET TRUE, ADMIN FALSE"}
+# inherits nothing of it, and can pass it on to nobody. Maintenance reads the server's statistics.
+MEMBERSHIPS = {
+    (OWNER, SEARCH): "INHERIT FALSE, SET TRUE, ADMIN FALSE",
+    (MAINTENANCE, "pg_monitor"): "INHERIT TRUE, SET TRUE, ADMIN FALSE",
+}
 
 # A process that hangs inside a transaction must not hold its locks for ever.
 _TIMEOUTS = {
     "statement_timeout": "30s",
     "lock_timeout": "10s",
     "idle_in_transaction_session_timeout": "30s",
+}
+
+# What maintenance waits for must not wait behind it: it gives a lock up soon, and tries again.
+_MAINTENANCE_TIMEOUTS = {
+    "statement_timeout": "5min",
+    "lock_timeout": "5s",
+    "idle_in_transaction_session_timeout": "60s",
 }
 
 # A dump takes as long as it takes, and a transaction that does nothing else holds its snapshot.
@@ -39,7 +52,12 @@ _UNHURRIED = {
     "idle_in_transaction_session_timeout": "0",
 }
 
-ROLE_SETTINGS = {APP: _TIMEOUTS, DISPATCH: _TIMEOUTS, BACKUP: _UNHURRIED}
+ROLE_SETTINGS = {
+    APP: _TIMEOUTS,
+    DISPATCH: _TIMEOUTS,
+    MAINTENANCE: _MAINTENANCE_TIMEOUTS,
+    BACKUP: _UNHURRIED,
+}
 
 CONTROL_COLUMNS = (
     "id",
@@ -74,6 +92,18 @@ TABLE_GRANTS = {
     (DISPATCH, "agent_executions"): (
         f"SELECT ({', '.join(CONTROL_COLUMNS)}), UPDATE (lease_expires_at)"
     ),
+    (MAINTENANCE, "users"): "SELECT, INSERT, MAINTAIN",
+    # A row is locked by whoever may update one of its columns: this one is kept by a trigger.
+    (MAINTENANCE, "projects"): "SELECT, INSERT, DELETE, MAINTAIN, UPDATE (updated_at)",
+    # What it takes to cancel: no more than `cancel_executions` changes.
+    (MAINTENANCE, "agent_executions"): (
+        "SELECT, INSERT, DELETE, MAINTAIN, UPDATE (status, completed_at, cancel_requested_at)"
+    ),
+    (MAINTENANCE, "execution_events"): "SELECT, INSERT, DELETE, MAINTAIN",
+    (MAINTENANCE, "document_versions"): "SELECT, INSERT, DELETE, MAINTAIN",
+    (MAINTENANCE, "exports"): "SELECT, INSERT, DELETE, MAINTAIN, UPDATE (status)",
+    (MAINTENANCE, "workers"): "MAINTAIN",
+    (MAINTENANCE, "alembic_version"): "SELECT",
     **{
         (SEARCH, table): f"SELECT ({', '.join(columns)})"
         for table, columns in SEARCH_COLUMNS.items()
@@ -101,7 +131,8 @@ FUNCTION_GRANTS = {
         "read_documents",
         "find_containing",
     ),
-    DISPATCH: ("extend_leases", "find_due", "find_expired", "find_former"),
+    DISPATCH: ("extend_leases", "find_due", "find_expired", "find_former", "find_projects"),
+    MAINTENANCE: ("enter_project", "cancel_executions"),
 }
 
 # Everything else belongs to the owner.

@@ -84,6 +84,7 @@ def make_settings(database: DatabaseUrls, redis_url: str, **given: Any) -> Setti
             "database_url": database.app,
             "dispatch_url": database.dispatch,
             "owner_url": database.owner,
+            "maintenance_url": database.maintenance,
             "redis_url": redis_url,
             "concurrency": 8,
             "log_format": "json",

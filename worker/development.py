@@ -11,7 +11,7 @@ from pathlib import Path
 
 import asyncpg
 
-from models.roles import APP, BACKUP, DISPATCH, OWNER
+from models.roles import APP, BACKUP, DISPATCH, MAINTENANCE, OWNER
 from worker import migrate
 from worker.embedded import Servers, embedded_servers
 from worker.settings import Settings, read_settings
@@ -33,6 +33,7 @@ def development(home: Path) -> Iterator[Settings]:
             database_url=servers.postgres_url(APP, _DATABASE),
             dispatch_url=servers.postgres_url(DISPATCH, _DATABASE),
             owner_url=servers.postgres_url(OWNER, _DATABASE),
+            maintenance_url=servers.postgres_url(MAINTENANCE, _DATABASE),
             backup_url=servers.postgres_url(BACKUP, _DATABASE),
             redis_url=servers.redis_url,
             exports_directory=home / "exports",
@@ -57,6 +58,7 @@ def exported(settings: Settings) -> dict[str, str]:
         "COPYDESK_DATABASE_URL": settings.database_url,
         "COPYDESK_DISPATCH_URL": settings.dispatch_url,
         "COPYDESK_OWNER_URL": settings.owner_url,
+        "COPYDESK_MAINTENANCE_URL": settings.maintenance_url,
         "COPYDESK_REDIS_URL": settings.redis_url,
     }
     variables = {name: url.get_secret_value() for name, url in urls.items() if url is not None}

@@ -29,7 +29,8 @@ _HEED_WITHIN = 2.0
 _LAST_WORD_WITHIN = 1.0
 _FIRST = asyncio.FIRST_COMPLETED
 _LONGEST_LINE = 8000
-_URLS = {"database_url", "dispatch_url", "owner_url", "backup_url", "redis_url"}
+# Of servers; the model's is for the agent.
+_URLS = {name for name in Settings.model_fields if name.endswith("_url")} - {"llm_base_url"}
 
 
 class AgentProcesses:

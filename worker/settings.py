@@ -67,6 +67,11 @@ class Settings(BaseSettings):
     owner_url: PostgresUrl | None = Field(
         default=None, description="PostgreSQL as the role copydesk_owner; `copydesk db` only"
     )
+    maintenance_url: PostgresUrl | None = Field(
+        default=None,
+        description="PostgreSQL as the role copydesk_maintenance; `copydesk prune`, `copydesk "
+        "reindex`, and deleting, exporting and importing projects",
+    )
     backup_url: PostgresUrl | None = Field(
         default=None, description="PostgreSQL as the role copydesk_backup; `copydesk backup` only"
     )
@@ -176,7 +181,10 @@ class Settings(BaseSettings):
 
     def secrets(self) -> list[str]:
         """Return the secret values that must never show in a log line."""
-        databases = (self.database_url, self.dispatch_url, self.owner_url, self.backup_url)
+        databases = (
+            *(self.database_url, self.dispatch_url, self.owner_url),
+            *(self.maintenance_url, self.backup_url),
+        )
         urls = (*databases, self.redis_url)
         passwords = [word for url in urls if url for word in _passwords(url.get_secret_value())]
         key = self.llm_api_key.get_secret_value() if self.llm_api_key else None

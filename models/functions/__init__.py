@@ -25,6 +25,7 @@ ORDER = (
     "find_due",
     "find_expired",
     "find_former",
+    "find_projects",
     "find_containing",
     "refuse_language_change",
     "refuse_illegal_move",

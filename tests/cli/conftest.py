@@ -49,5 +49,6 @@ def copydesk(
     """Run `copydesk ...` against the test's own servers."""
     monkeypatch.setenv("COPYDESK_DATABASE_URL", secret(settings.database_url))
     monkeypatch.setenv("COPYDESK_OWNER_URL", secret(settings.owner_url))
+    monkeypatch.setenv("COPYDESK_MAINTENANCE_URL", secret(settings.maintenance_url))
     monkeypatch.setenv("COPYDESK_REDIS_URL", secret(settings.redis_url))
     return runner(monkeypatch, capsys)

@@ -26,7 +26,7 @@ def test_a_healthy_copydesk_has_nothing_to_mend(doctor: Copydesk, options: tuple
     assert (said.code, said.err) == (0, "")
     assert said.out.splitlines() == [
         "nothing to mend",
-        f"isolation: 2 roles, 5 project owned tables, 3 other tables, {len(Rule)} rules",
+        f"isolation: 3 roles, 5 project owned tables, 3 other tables, {len(Rule)} rules",
     ]
 
 

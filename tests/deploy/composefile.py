@@ -14,7 +14,9 @@ COMPOSE = ROOT / "compose.yaml"
 
 SECRETS = {
     f"COPYDESK_{name}_PASSWORD": f"{name.lower()}-{index:016}"
-    for index, name in enumerate(("POSTGRES", "OWNER", "APP", "DISPATCH", "BACKUP", "REDIS"))
+    for index, name in enumerate(
+        ("POSTGRES", "OWNER", "APP", "DISPATCH", "MAINTENANCE", "BACKUP", "REDIS")
+    )
 }
 """A value for each secret; nothing else is needed to start."""
 

@@ -55,9 +55,10 @@ def test_each_role_is_known_only_to_who_connects_with_it(
         "COPYDESK_POSTGRES_PASSWORD": {"postgres"},
         "COPYDESK_OWNER_PASSWORD": {"postgres", "migrate"},
         "COPYDESK_APP_PASSWORD": {"postgres", "worker"},
-        "COPYDESK_DISPATCH_PASSWORD": {"postgres", "worker"},
+        "COPYDESK_DISPATCH_PASSWORD": {"postgres", "worker", "maintenance"},
+        "COPYDESK_MAINTENANCE_PASSWORD": {"postgres", "maintenance"},
         "COPYDESK_BACKUP_PASSWORD": {"postgres", "backup"},
-        "COPYDESK_REDIS_PASSWORD": {"redis", "worker"},
+        "COPYDESK_REDIS_PASSWORD": {"redis", "worker", "maintenance"},
     }
 
 
@@ -135,7 +136,7 @@ def test_a_worker_gets_longer_to_stop_than_it_takes_to_drain(
 def test_a_worker_is_told_only_what_it_understands(services: dict[str, dict[str, Any]]) -> None:
     """Each variable of worker and migration is a setting; a misspelt one would be ignored."""
     known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
-    for name in ("worker", "migrate", "backup"):
+    for name in ("worker", "migrate", "maintenance", "backup"):
         assert set(services[name]["environment"]) <= known
 
 

@@ -1,4 +1,4 @@
-"""roles.sql, run for real: four roles with passwords, and nothing left for an administrator."""
+"""roles.sql, run for real: roles with passwords, and nothing left for an administrator."""
 
 import asyncpg
 import pytest
@@ -108,7 +108,7 @@ async def test_an_unusable_password_is_refused_and_not_repeated(
     before = await verifiers(site)
     done = site.prepare(SECRETS | given)
     assert done.returncode != 0
-    assert "four different passwords of 16 or more letters" in done.stderr
+    assert "five different passwords of 16 or more letters" in done.stderr
     secrets = filter(None, (SECRETS | given).values())
     assert not any(secret in done.stdout + done.stderr + site.log for secret in secrets)
     assert await verifiers(site) == before

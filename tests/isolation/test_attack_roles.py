@@ -1,10 +1,10 @@
-"""Roles: what the dispatch role, the owner, and the app role without a project might get at."""
+"""Roles: what dispatch, owner, maintenance, and the app role without a project might get at."""
 
 from uuid import UUID, uuid4
 
 import pytest
 
-from models.roles import APP, CONTROL_COLUMNS, DISPATCH, FUNCTION_GRANTS, OWNER
+from models.roles import APP, CONTROL_COLUMNS, DISPATCH, FUNCTION_GRANTS, MAINTENANCE, OWNER
 from tests.isolation.attack import TABLES, Ground, intruder
 
 pytestmark = pytest.mark.usefixtures("untouched")
@@ -70,8 +70,10 @@ async def test_what_the_dispatch_role_finds_is_ids(ground: Ground) -> None:
             *await attempt.rows("SELECT * FROM find_former('w1', '')"),
             *await attempt.rows("SELECT * FROM extend_leases('x', '{}', '{}', '1s')"),
         ]
+        projects = await attempt.rows("SELECT * FROM find_projects($1, 9)", UUID(int=0))
     assert {ground.theirs.pending, ground.mine.pending} <= {row["execution_id"] for row in found}
-    columns = {name for row in found for name in dict(row)}
+    assert {row["project_id"] for row in projects} == {ground.mine.project, ground.theirs.project}
+    columns = {name for row in (*found, *projects) for name in dict(row)}
     assert columns - {"execution_id"} <= set(CONTROL_COLUMNS)
 
 
@@ -137,3 +139,98 @@ async def test_no_project_is_not_every_project(ground: Ground) -> None:
                 assert said.startswith(("42704 ", "[<Record"))
             else:
                 assert said.startswith("CD001 "), (name, said)
+
+
+@pytest.mark.parametrize(("table", "column"), TABLES)
+async def test_maintenance_reaches_one_project_at_a_time(
+    table: str, column: str, ground: Ground
+) -> None:
+    """Hopes that the role that may delete deletes, reads, moves or plants rows next door."""
+    theirs = ground.theirs.project
+    [stolen] = await ground.database.ask(
+        f"SELECT to_jsonb(t)::text AS row FROM {table} t WHERE {column} = $1 LIMIT 1",  # noqa: S608
+        theirs,
+    )
+    async with intruder(ground, MAINTENANCE) as attempt:
+        assert await attempt.rows(f"SELECT * FROM {table} WHERE {column} = $1", theirs) == []  # noqa: S608
+        assert (
+            await attempt.rows(
+                f"DELETE FROM {table} WHERE {column} = $1 RETURNING 1",  # noqa: S608
+                theirs,
+            )
+            == []
+        )
+        assert (
+            await attempt.refused(
+                f"INSERT INTO {table} OVERRIDING SYSTEM VALUE "  # noqa: S608
+                f"SELECT * FROM jsonb_populate_record(NULL::{table}, $1::jsonb)",
+                stolen["row"],
+            )
+            == "42501"
+        )
+        for first in ("document_versions", "exports"):  # or a foreign key holds the rest
+            if table in ("projects", "agent_executions"):
+                await attempt.rows(f"DELETE FROM {first}")  # noqa: S608
+        everything = await attempt.rows(f"DELETE FROM {table} RETURNING {column} AS project")  # noqa: S608
+        assert {row["project"] for row in everything} <= {ground.mine.project}
+        # What it may do with a table as a whole tells of no row, and changes none.
+        for statement in (f"ANALYZE {table}", f"REINDEX TABLE {table}"):
+            await attempt.rows(statement)
+
+
+async def test_maintenance_without_a_project_reaches_nothing(ground: Ground) -> None:
+    """Hopes that the operator's role has a scope of its own, or can do without one."""
+    for table, column in TABLES:
+        async with intruder(ground, MAINTENANCE, bound=False) as attempt:
+            for statement in (
+                f"SELECT {column} FROM {table}",  # noqa: S608
+                f"DELETE FROM {table}",  # noqa: S608
+            ):
+                assert await attempt.refused(statement) in {"42704", "22P02"}
+
+
+async def test_maintenance_cancels_and_changes_nothing_else(ground: Ground) -> None:
+    """Hopes to write a version, an output or an owner anew; to a project's own state it may."""
+    allowed = {
+        ("agent_executions", "status"),
+        ("agent_executions", "completed_at"),
+        ("agent_executions", "cancel_requested_at"),
+        ("exports", "status"),
+        ("projects", "updated_at"),
+    }
+    async with intruder(ground, MAINTENANCE) as attempt:
+        for table, _ in (*TABLES, ("users", ""), ("workers", ""), ("alembic_version", "")):
+            columns = await ground.database.ask(
+                "SELECT column_name AS name FROM information_schema.columns "
+                "WHERE table_schema = 'public' AND table_name = $1",
+                table,
+            )
+            for name in (row["name"] for row in columns):
+                said = await attempt.outcome(f"UPDATE {table} SET {name} = {name} WHERE false")  # noqa: S608
+                assert (said == "[]") == ((table, name) in allowed), (table, name, said)
+        for statement in (
+            "DELETE FROM users",
+            "DELETE FROM workers",
+            "SELECT * FROM workers",
+            "TRUNCATE exports",
+            "UPDATE alembic_version SET version_num = version_num",
+        ):
+            assert await attempt.refused(statement) == "42501"
+
+
+async def test_maintenance_cancels_in_its_own_project_only(ground: Ground) -> None:
+    """Hopes that its one move takes the other project's work; it finds none of it."""
+    async with intruder(ground, MAINTENANCE) as attempt:
+        cancel = "SELECT * FROM cancel_executions($1, $2, '')"
+        assert await attempt.refused(cancel, ground.theirs.project, [ground.theirs.running]) == (
+            "CD002"
+        )
+        assert await attempt.rows(cancel, ground.mine.project, [ground.theirs.running]) == []
+
+
+async def test_statistics_that_maintenance_reads_hold_no_row(ground: Ground) -> None:
+    """Hopes that pg_monitor shows the values that the planner keeps, or other roles' parameters."""
+    async with intruder(ground, MAINTENANCE) as attempt:
+        for view in ("pg_stats", "pg_stat_activity", "pg_stat_user_tables", "pg_stat_statements"):
+            await attempt.outcome(f"SELECT v::text AS row FROM {view} v")  # noqa: S608
+        assert await attempt.refused("SELECT count(*) FROM pg_statistic") == "42501"

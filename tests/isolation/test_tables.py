@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 
 from models.base import Base
-from models.roles import APP, CONTROL_COLUMNS, DISPATCH
+from models.roles import APP, CONTROL_COLUMNS, DISPATCH, MAINTENANCE
 from tests.isolation.attack import TABLES, Ground
 from tests.isolation.canaries import CANARY
 
@@ -77,7 +77,7 @@ def writes(table: str, column: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("role", [APP, DISPATCH])
+@pytest.mark.parametrize("role", [APP, DISPATCH, MAINTENANCE])
 @pytest.mark.parametrize(("table", "column"), TABLES)
 async def test_nothing_of_a_project_is_read_or_written_from_outside_it(
     table: str, column: str, role: str, ground: Ground
@@ -128,10 +128,11 @@ async def copies(connection: asyncpg.Connection, table: str) -> None:
         await connection.copy_to_table(table, source=BytesIO(b"x\n"))
 
 
+@pytest.mark.parametrize("role", [APP, MAINTENANCE])
 @pytest.mark.parametrize("scope", [*SCOPES, "its own"])
-async def test_row_security_cannot_be_switched_off(scope: str, ground: Ground) -> None:
+async def test_row_security_cannot_be_switched_off(scope: str, role: str, ground: Ground) -> None:
     """The gate: with row_security off every table is refused, even inside its own project."""
-    async with attacker(APP, scope, ground) as connection:
+    async with attacker(role, scope, ground) as connection:
         if scope == "its own":
             await connection.execute(
                 "SELECT set_config('app.project_id', $1, false)", str(ground.theirs.project)
@@ -174,7 +175,7 @@ async def test_the_dispatch_role_sees_control_columns_and_moves_leases(ground: G
     ) == set()
 
 
-@pytest.mark.parametrize("role", [APP, DISPATCH])
+@pytest.mark.parametrize("role", [APP, DISPATCH, MAINTENANCE])
 async def test_running_roles_create_nothing(role: str, ground: Ground) -> None:
     """Temporary tables would carry rows over on a pooled connection; others would stay."""
     async with attacker(role, SCOPES[0], ground) as connection:
@@ -193,14 +194,23 @@ async def test_running_roles_create_nothing(role: str, ground: Ground) -> None:
 
 
 async def test_each_role_has_its_own_functions_only(ground: Ground) -> None:
-    """The app role finds no work across projects; the dispatch role makes no move."""
+    """The app role finds no work across projects; the dispatch role makes no move; and so on."""
     nobody, theirs = "'00000000-0000-0000-0000-000000000000'", ground.theirs.project
     forbidden = {
-        APP: [f"SELECT find_due('{{review}}', {nobody}, 9, 9)", "SELECT find_expired(9)"],
+        APP: [
+            f"SELECT find_due('{{review}}', {nobody}, 9, 9)",
+            "SELECT find_expired(9)",
+            f"SELECT find_projects({nobody}, 9)",
+        ],
         DISPATCH: [
             f"SELECT enter_project('{theirs}')",
             f"SELECT claim_executions('{theirs}', '{{}}', 'w', '1s', '{{}}', '{{}}')",
             f"SELECT cancel_executions('{theirs}', '{{}}', '')",
+            f"SELECT create_project('n', {nobody})",
+        ],
+        MAINTENANCE: [
+            f"SELECT find_projects({nobody}, 9)",
+            f"SELECT claim_executions('{theirs}', '{{}}', 'w', '1s', '{{}}', '{{}}')",
             f"SELECT create_project('n', {nobody})",
         ],
     }

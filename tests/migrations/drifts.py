@@ -148,6 +148,10 @@ REPAIRED = {
         "DROP INDEX idx_exports_pending",
         "CREATE INDEX idx_exports_pending ON exports (created_at) WHERE status = 'failed'",
     ),
+    "vacuum setting taken away": drift(
+        "option autovacuum_vacuum_insert_scale_factor of table execution_events is declared and",
+        "ALTER TABLE execution_events RESET (autovacuum_vacuum_insert_scale_factor)",
+    ),
     "fill factor changed": drift(
         "option fillfactor of table agent_executions differs",
         "ALTER TABLE agent_executions SET (fillfactor = 100)",
@@ -203,6 +207,10 @@ SURROUNDING = {
     "role past row level security": drift(
         "role copydesk_app must not have the attribute BYPASSRLS",
         "ALTER ROLE copydesk_app BYPASSRLS",
+    ),
+    "role without the membership it needs": drift(
+        "role copydesk_maintenance must be a member of pg_monitor",
+        "REVOKE pg_monitor FROM copydesk_maintenance",
     ),
     "role in another role": drift(
         "role copydesk_app must not be a member of copydesk_owner",

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
-from models.roles import APP, BACKUP, DISPATCH, OWNER
+from models.roles import APP, BACKUP, DISPATCH, MAINTENANCE, OWNER
 from worker import migrate
 
 TEMPLATE = "copydesk_template"
@@ -40,6 +40,11 @@ class DatabaseUrls:
     def owner(self) -> str:
         """As the role that migrates."""
         return self.as_role(OWNER)
+
+    @property
+    def maintenance(self) -> str:
+        """As the role that deletes, prunes and moves projects."""
+        return self.as_role(MAINTENANCE)
 
     @property
     def backup(self) -> str:

@@ -12,7 +12,10 @@ from worker.process import assembled
 from worker.service import WorkerService
 from worker.settings import Settings
 
-_VARIABLES = ("database_url", "dispatch_url", "owner_url", "backup_url", "redis_url")
+_VARIABLES = (
+    *("database_url", "dispatch_url", "owner_url"),
+    *("maintenance_url", "backup_url", "redis_url"),
+)
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from worker.findings import Examination, Finding
 from worker.gate.elsewhere import privileges_elsewhere
+from worker.gate.expected import ABSENT
 from worker.gate.functions import wrong_functions
 from worker.gate.keys import wrong_keys
 from worker.gate.policies import wrong_policies
@@ -17,14 +18,15 @@ from worker.gate.probe import readable_past_policies
 from worker.gate.relations import Relation, missing, read_relations, unprotected
 from worker.gate.roles import (
     Connected,
+    read_absent,
     read_connected,
     wrong_others,
     wrong_role,
     wrong_servers,
-    wrong_settings,
 )
 from worker.gate.routes import ways_round
 from worker.gate.rules import Rule
+from worker.gate.settings import wrong_settings
 from worker.ledger import MovePool
 
 __all__ = ["Rule", "examine_isolation"]
@@ -34,8 +36,8 @@ async def examine_isolation(pools: Mapping[str, MovePool]) -> Examination:
     """Return everything that keeps a database from isolating projects.
 
     Args:
-        pools: connections of each running role, by the role that is expected there
-            (`expected.ROLES`).
+        pools: connections of each running role, by the role that is expected there. Roles as which
+            no worker connects (`expected.ABSENT`) are judged by the catalog alone.
 
     Raises:
         DatabaseUnavailableError: PostgreSQL does not answer.
@@ -45,16 +47,18 @@ async def examine_isolation(pools: Mapping[str, MovePool]) -> Examination:
     if findings:
         return _examination(roles, [], findings)
     pool = pools[roles[0].expected]
-    for role in roles:
+    absent = [role for name in ABSENT for role in await read_absent(pool, name)]
+    everyone = [*roles, *absent]
+    for role in everyone:
         findings += wrong_role(role)
-    findings += await wrong_others(pool, roles)
-    findings += await wrong_settings(pool, roles)
-    judged = [role for role in roles if role.can_be_judged]
+    findings += await wrong_others(pool, everyone)
+    findings += await wrong_settings(pool, roles, absent)
+    judged = [role for role in everyone if role.can_be_judged]
     relations = await read_relations(pool, [role.oid for role in judged])
     gone = missing(relations)
     findings += gone
     if not any(relation.declared for relation in relations):
-        return _examination(roles, [], findings)
+        return _examination(everyone, [], findings)
     findings += unprotected(relations)
     findings += await wrong_policies(pool, relations)
     findings += await wrong_keys(pool, relations)
@@ -64,8 +68,10 @@ async def examine_isolation(pools: Mapping[str, MovePool]) -> Examination:
     findings += await ways_round(pool, relations)
     owned = [relation for relation in relations if relation.is_project_owned]
     for role in judged:
+        if role in absent:
+            continue  # only who connects can try
         findings += await readable_past_policies(pools[role.expected], role, owned)
-    return _examination(roles, relations, findings)
+    return _examination(everyone, relations, findings)
 
 
 def _examination(

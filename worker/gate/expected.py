@@ -9,7 +9,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from models.roles import APP, DISPATCH, FUNCTION_GRANTS, OWNER, SEARCH, TABLE_GRANTS
+from models.roles import (
+    APP,
+    DISPATCH,
+    FUNCTION_GRANTS,
+    MAINTENANCE,
+    OWNER,
+    SEARCH,
+    TABLE_GRANTS,
+)
 from models.triggers import TRIGGERS
 
 # Tables that are not project-owned, each with the reason why it needs no project.
@@ -20,8 +28,14 @@ NO_PROJECT_DATA = {
 }
 
 # Who is bound by the guard of every project-owned table, and whom its permissive policy lets in.
-BOUND = frozenset({APP, OWNER})
-ADMITTED = frozenset({APP})
+# Into tables of others the role of maintenance has no way in, and there it need not be bound.
+BOUND = frozenset({APP, MAINTENANCE, OWNER})
+ADMITTED = frozenset({APP, MAINTENANCE})
+BOUND_ELSEWHERE = frozenset({APP, OWNER})
+ADMITTED_ELSEWHERE = frozenset({APP})
+
+# Roles that are judged, and as which no worker connects.
+ABSENT = (MAINTENANCE,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,19 +97,26 @@ class Role:
         tables: privileges by table of the models; on a table that is not named it has none.
         others: privileges it may hold on project-owned tables that the models do not know.
         functions: the functions of the models it may call.
+        memberships: roles it may be a member of, itself or through others.
     """
 
     name: str
     tables: Mapping[str, Mapping[str, Columns]]
     others: frozenset[str]
     functions: frozenset[str]
+    memberships: frozenset[str] = frozenset()
 
 
 _GRANT = re.compile(r"(?P<privilege>[A-Z]+)(?: \((?P<columns>[^)]+)\))?")
 _TRIGGER = re.compile(r"CREATE TRIGGER (?P<name>\w+) .*? ON (?P<table>\w+)", re.DOTALL)
 
 
-def _role(name: str, *, others: frozenset[str] = frozenset()) -> Role:
+def _role(
+    name: str,
+    *,
+    others: frozenset[str] = frozenset(),
+    memberships: frozenset[str] = frozenset(),
+) -> Role:
     tables = {
         table: {
             match["privilege"]: frozenset(match["columns"].split(", "))
@@ -106,14 +127,23 @@ def _role(name: str, *, others: frozenset[str] = frozenset()) -> Role:
         for (role, table), granted in TABLE_GRANTS.items()
         if role == name
     }
-    return Role(name, tables, others, frozenset(FUNCTION_GRANTS[name]))
+    return Role(name, tables, others, frozenset(FUNCTION_GRANTS[name]), memberships)
 
+
+# PostgreSQL's own: it has the other three, and they show statistics and settings, no row.
+_STATISTICS = frozenset(
+    {"pg_monitor", "pg_read_all_settings", "pg_read_all_stats", "pg_stat_scan_tables"}
+)
 
 # A table of somebody else's that is as well protected as ours may be used from inside a project.
 ROLES = {
     APP: _role(APP, others=frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})),
     DISPATCH: _role(DISPATCH),
+    MAINTENANCE: _role(MAINTENANCE, memberships=_STATISTICS),
 }
+
+# Functions that run as a role which sees rows of every project; no other one may.
+DEFINERS = frozenset({"find_containing"})
 
 # (table, trigger) of the models. Their functions run as whoever writes.
 DECLARED_TRIGGERS = frozenset(

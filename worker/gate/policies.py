@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from worker.findings import Finding
-from worker.gate.expected import ADMITTED, BOUND, EXEMPTIONS, scope_declared, scope_expressions
+from worker.gate.expected import (
+    ADMITTED,
+    ADMITTED_ELSEWHERE,
+    BOUND,
+    BOUND_ELSEWHERE,
+    EXEMPTIONS,
+    scope_declared,
+    scope_expressions,
+)
 from worker.gate.relations import Relation
 from worker.gate.rules import Rule, broken
 from worker.ledger import MovePool
@@ -149,7 +157,7 @@ def expected_policies(table: Relation) -> list[Expected]:
             name="project_guard",
             permissive=False,
             command="ALL",
-            roles=BOUND,
+            roles=BOUND if table.declared else BOUND_ELSEWHERE,
             using=scope,
             check=scope,
             spared=frozenset(each.role for each in exempt),
@@ -158,7 +166,7 @@ def expected_policies(table: Relation) -> list[Expected]:
             name="project_access",
             permissive=True,
             command="ALL",
-            roles=ADMITTED,
+            roles=ADMITTED if table.declared else ADMITTED_ELSEWHERE,
             using=scope,
             check=scope,
         ),

@@ -1,8 +1,8 @@
-"""The running roles, as their own connections show them, and the owner.
+"""The roles that are bound to a project or see none, and the owner.
 
 Whoever connects must be the expected role or a member of it, and nothing more: no attribute that
-opens doors, no other membership, nothing of its own, nowhere to create, and no setting that changes
-what a statement means.
+opens doors, no membership that is not expected, nothing of its own, nowhere to create. The role of
+maintenance, as which no process of this kind connects, is held to the same.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from datetime import datetime
 
 from models.roles import OWNER
 from worker.findings import Finding
+from worker.gate.expected import ROLES
 from worker.gate.rules import Rule, broken
 from worker.ledger import MovePool
 
@@ -55,19 +56,7 @@ _CONNECTED = """
            current_setting('session_replication_role') AS session_replication_role,
            array_to_string(current_schemas(false), ', ') AS search_path
     FROM pg_roles r CROSS JOIN pg_database d
-    WHERE r.rolname = current_user AND d.datname = current_database()
-"""
-
-# Settings of this database, of roles in it, and of roles everywhere.
-_SETTINGS = """
-    SELECT s.setrole AS role, split_part(each.setting, '=', 1) AS name,
-           concat_ws(' IN ', CASE WHEN s.setrole <> 0 THEN 'ROLE ' || quote_ident(r.rolname) END,
-               CASE WHEN s.setdatabase <> 0 THEN 'DATABASE ' || quote_ident(d.datname)
-                    WHEN s.setrole = 0 THEN 'ROLE ALL' END) AS place
-    FROM pg_db_role_setting s CROSS JOIN unnest(s.setconfig) AS each (setting)
-        LEFT JOIN pg_roles r ON r.oid = s.setrole LEFT JOIN pg_database d ON d.oid = s.setdatabase
-    WHERE s.setdatabase = 0 OR d.datname = current_database()
-    ORDER BY place, name
+    WHERE r.rolname = coalesce($2::text, current_user) AND d.datname = current_database()
 """
 
 _OTHERS = """
@@ -80,20 +69,7 @@ _OTHERS = """
 
 OLDEST_SERVER = 180_000
 
-_SCOPE = "app.project_id"
-
-# What a setting of a role or a database must not touch, and what it would do.
-_UNSAFE = {
-    "row_security": "makes every statement on protected tables fail",
-    "search_path": "lets names mean other tables",
-    "session_replication_role": "switches foreign keys off",
-    "session_preload_libraries": "loads code into every session",
-    "local_preload_libraries": "loads code into every session",
-    "role": "makes sessions begin as another role",
-}
 _SHOWN = 5
-_USUAL = {"row_security": "on", "session_replication_role": "origin", "search_path": "public"}
-
 _ATTRIBUTES = {
     "rolsuper": ("is a superuser", "NOSUPERUSER"),
     "rolbypassrls": ("may bypass row level security", "NOBYPASSRLS"),
@@ -105,7 +81,7 @@ _ATTRIBUTES = {
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """A running role as its connection shows it.
+    """A role as a connection shows it: its own, or, but for its settings, another one.
 
     Attributes:
         expected: what it must be, or be a member of.
@@ -163,8 +139,14 @@ class Connected:
 
 async def read_connected(pool: MovePool, expected: str) -> Connected:
     """Return the role that a pool connects as."""
-    [row] = await pool.call(_CONNECTED, expected)
+    [row] = await pool.call(_CONNECTED, expected, None)
     return Connected(expected=expected, **dict(row))
+
+
+async def read_absent(pool: MovePool, name: str) -> list[Connected]:
+    """Return a role as which this process does not connect; none where there is no such role."""
+    rows = await pool.call(_CONNECTED, name, name)
+    return [Connected(expected=name, **dict(row)) for row in rows]
 
 
 def wrong_servers(roles: Sequence[Connected]) -> list[Finding]:
@@ -203,7 +185,7 @@ def wrong_role(role: Connected) -> Iterator[Finding]:
         yield broken(Rule.ROLE_MEMBER, subject, sentence, role.remedy(_left(role, OWNER)))
         return  # may what the owner may
     for other in role.memberships:
-        if other != role.expected:
+        if other != role.expected and other not in ROLES[role.expected].memberships:
             sentence = f"the role {role.name} is a member of {other}, and may what that may"
             yield broken(Rule.ROLE_MEMBER, subject, sentence, role.remedy(_left(role, other)))
     for place in role.creates:
@@ -240,46 +222,6 @@ async def wrong_others(pool: MovePool, roles: Sequence[Connected]) -> list[Findi
         for row in await pool.call(_OTHERS, sorted(names))
         for attribute in row["attributes"]
     ]
-
-
-async def wrong_settings(pool: MovePool, roles: Sequence[Connected]) -> list[Finding]:
-    """Return a finding for each default of the scope, and each setting that is not safe."""
-    running = {0, *(role.oid for role in roles)}
-    findings = []
-    explained = set()
-    for row in await pool.call(_SETTINGS):
-        name, place = row["name"].lower(), row["place"]
-        remedy = f"ALTER {place} RESET {row['name']}"
-        if name == _SCOPE:
-            sentence = f"{_SCOPE} has a default, for {place}: there is no default project"
-            findings.append(broken(Rule.SCOPE_DEFAULT, place, sentence, remedy))
-        elif name in _UNSAFE and row["role"] in running:
-            sentence = f"{name} is set for {place}, which {_UNSAFE[name]}"
-            findings.append(broken(Rule.SETTING_UNSAFE, place, sentence, remedy))
-        else:
-            continue
-        explained.add(name)
-    return [*findings, *(each for role in roles for each in _live_settings(role, explained))]
-
-
-def _live_settings(role: Connected, explained: set[str]) -> Iterator[Finding]:
-    """Yield what a new connection shows, whatever put it there."""
-    subject = f"role {role.name}"
-    remedy = "take it out of the URL, the server's configuration, or a login trigger"
-    if role.scope and _SCOPE not in explained:
-        sentence = f"{_SCOPE} has a default on new connections of {role.name}"
-        yield broken(Rule.SCOPE_DEFAULT, subject, sentence, remedy)
-    is_now = {
-        "row_security": role.row_security,
-        "session_replication_role": role.session_replication_role,
-        "search_path": role.search_path,
-    }
-    for name, usual in _USUAL.items():
-        if name == "search_path" and not role.enters:
-            continue  # says the same once more
-        if is_now[name] != usual and name not in explained:
-            sentence = f"{name} of {role.name} is {is_now[name] or 'empty'}, not {usual}"
-            yield broken(Rule.SETTING_UNSAFE, subject, sentence, remedy)
 
 
 def quoted(name: str) -> str:

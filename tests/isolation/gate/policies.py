@@ -6,7 +6,8 @@ from worker.gate import Rule
 _SCOPE = "(SELECT current_setting('app.project_id')::uuid)"
 _INSIDE = f"project_id = {_SCOPE}"
 _FOR_ALL = f"USING ({_INSIDE}) WITH CHECK ({_INSIDE})"
-_BOUND = "copydesk_app, copydesk_owner"
+_BOUND = "copydesk_app, copydesk_maintenance, copydesk_owner"
+_ADMITTED = "copydesk_app, copydesk_maintenance"
 
 WRONG, MISSING, EXCESS = Rule.POLICY_WRONG, Rule.POLICY_MISSING, Rule.POLICY_EXCESS
 
@@ -77,7 +78,12 @@ POLICIES = {
     ),
     "guard that spares the app role": breaks(
         "ALTER POLICY project_guard ON exports TO copydesk_owner",
-        "exports: policy project_guard is for copydesk_owner, not copydesk_app, copydesk_owner",
+        f"exports: policy project_guard is for copydesk_owner, not {_BOUND}",
+        WRONG,
+    ),
+    "guard that spares the maintenance role": breaks(
+        "ALTER POLICY project_guard ON exports TO copydesk_app, copydesk_owner",
+        f"exports: policy project_guard is for copydesk_app, copydesk_owner, not {_BOUND}",
         WRONG,
     ),
     "guard that spares the owner": breaks(
@@ -92,12 +98,12 @@ POLICIES = {
     ),
     "access dropped": breaks(
         "DROP POLICY project_access ON execution_events",
-        "execution_events: has no policy that lets copydesk_app in",
+        f"execution_events: has no policy that lets {_ADMITTED} in",
         MISSING,
     ),
     "access without WITH CHECK": breaks(
         "DROP POLICY project_access ON exports; CREATE POLICY project_access ON exports"
-        f" TO copydesk_app USING ({_INSIDE})",
+        f" TO {_ADMITTED} USING ({_INSIDE})",
         "exports: policy project_access has no WITH CHECK",
         WRONG,
     ),
@@ -116,9 +122,14 @@ POLICIES = {
         "exports: policy project_access is for copydesk_app, copydesk_dispatch",
         WRONG,
     ),
+    "access without the maintenance role": breaks(
+        "ALTER POLICY project_access ON exports TO copydesk_app",
+        f"exports: policy project_access is for copydesk_app, not {_ADMITTED}",
+        WRONG,
+    ),
     "access made restrictive": breaks(
         "DROP POLICY project_access ON exports; CREATE POLICY project_access ON exports"
-        f" AS RESTRICTIVE TO copydesk_app {_FOR_ALL}",
+        f" AS RESTRICTIVE TO {_ADMITTED} {_FOR_ALL}",
         "exports: policy project_access is restrictive",
         WRONG,
     ),
@@ -130,6 +141,11 @@ POLICIES = {
     "second permissive policy for reading": breaks(
         "CREATE POLICY peek ON document_versions FOR SELECT TO copydesk_app USING (true)",
         "document_versions: the permissive policy peek for copydesk_app",
+        EXCESS,
+    ),
+    "permissive policy for the maintenance role": breaks(
+        "CREATE POLICY all_of_it ON exports TO copydesk_maintenance USING (true)",
+        "exports: the permissive policy all_of_it for copydesk_maintenance is one too many",
         EXCESS,
     ),
     "permissive policy for everybody": breaks(

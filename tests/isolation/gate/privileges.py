@@ -86,6 +86,55 @@ _DISPATCH = {
     },
 }
 
+_MAINTENANCE = {
+    **{
+        f"{privilege} on {table} to the maintenance role": breaks(
+            f"GRANT {privilege} ON {table} TO copydesk_maintenance",
+            f"{table}: copydesk_maintenance has {privilege} on it, and must not",
+            EXCESS,
+        )
+        for privilege, table in (
+            ("TRUNCATE", "exports"),
+            ("DELETE", "users"),
+            ("UPDATE (content)", "document_versions"),
+            ("UPDATE (output_data)", "agent_executions"),
+            ("UPDATE (detail)", "execution_events"),
+            ("UPDATE (language)", "projects"),
+            ("SELECT", "workers"),
+            ("UPDATE", "alembic_version"),
+        )
+    },
+    **{
+        f"{privilege} on {table} taken from the maintenance role": breaks(
+            f"REVOKE {privilege} ON {table} FROM copydesk_maintenance",
+            f"{table}: copydesk_maintenance has no {privilege} on it",
+            MISSING,
+        )
+        for privilege, table in (("DELETE", "projects"), ("MAINTAIN", "workers"))
+    },
+    "move given to the maintenance role": breaks(
+        "GRANT EXECUTE ON FUNCTION find_projects TO copydesk_maintenance",
+        "function find_projects(p_after uuid, p_limit integer): copydesk_maintenance may call it",
+        EXCESS,
+    ),
+    "cancelling taken from the maintenance role": breaks(
+        "REVOKE EXECUTE ON FUNCTION cancel_executions FROM copydesk_maintenance",
+        "copydesk_maintenance may not call it",
+        MISSING,
+    ),
+    "default privileges for the maintenance role": breaks(
+        "ALTER DEFAULT PRIVILEGES FOR ROLE copydesk_owner"
+        " GRANT DELETE ON TABLES TO copydesk_maintenance",
+        "copydesk_maintenance gets DELETE on TABLES that copydesk_owner makes",
+        DEFAULT,
+    ),
+    "files of the server for the maintenance role": breaks(
+        "GRANT EXECUTE ON FUNCTION pg_read_file(text) TO copydesk_maintenance",
+        "the role copydesk_maintenance holds privileges on function pg_read_file(text)",
+        ELSEWHERE,
+    ),
+}
+
 _OPTIONS = {
     "grant missing": breaks(
         "REVOKE INSERT ON exports FROM copydesk_app",
@@ -263,4 +312,11 @@ _ELSEWHERE = {
     ),
 }
 
-PRIVILEGES = {**_APP_EXCESS, **_DISPATCH, **_OPTIONS, **_FUNCTIONS, **_ELSEWHERE}
+PRIVILEGES = {
+    **_APP_EXCESS,
+    **_DISPATCH,
+    **_MAINTENANCE,
+    **_OPTIONS,
+    **_FUNCTIONS,
+    **_ELSEWHERE,
+}

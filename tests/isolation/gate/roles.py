@@ -15,15 +15,17 @@ _WORDS = {
     "CREATEDB": "may create databases",
 }
 
+_PROBED = ("copydesk_app", "copydesk_dispatch")
+
 _ATTRIBUTES = {
     f"{role} with {attribute}": breaks(
         f"ALTER ROLE {role} {attribute}",
         f"the role {role} {words}",
         ATTRIBUTE,
-        *((Rule.READ_PAST_RLS,) if attribute == "BYPASSRLS" and role != "copydesk_owner" else ()),
+        *((Rule.READ_PAST_RLS,) if attribute == "BYPASSRLS" and role in _PROBED else ()),
         undo=f"ALTER ROLE {role} NO{attribute}",
     )
-    for role in ("copydesk_app", "copydesk_dispatch", "copydesk_owner")
+    for role in (*_PROBED, "copydesk_maintenance", "copydesk_owner")
     for attribute, words in _WORDS.items()
     if (role, attribute) != ("copydesk_owner", "CREATEDB")
 }
@@ -59,6 +61,30 @@ _MEMBERSHIPS = {
         "the role copydesk_dispatch is a member of copydesk_app, and may what that may",
         MEMBER,
         undo="REVOKE copydesk_app FROM copydesk_dispatch",
+    ),
+    "app role in the maintenance role": breaks(
+        "GRANT copydesk_maintenance TO copydesk_app WITH INHERIT FALSE",
+        "the role copydesk_app is a member of copydesk_maintenance, and may what that may",
+        MEMBER,
+        undo="REVOKE copydesk_maintenance FROM copydesk_app",
+    ),
+    "maintenance role in the owner": breaks(
+        "GRANT copydesk_owner TO copydesk_maintenance WITH INHERIT FALSE",
+        "the role copydesk_maintenance is, or is a member of, copydesk_owner",
+        MEMBER,
+        undo="REVOKE copydesk_owner FROM copydesk_maintenance",
+    ),
+    "maintenance role in the dispatch role": breaks(
+        "GRANT copydesk_dispatch TO copydesk_maintenance WITH INHERIT FALSE",
+        "the role copydesk_maintenance is a member of copydesk_dispatch, and may what that may",
+        MEMBER,
+        undo="REVOKE copydesk_dispatch FROM copydesk_maintenance",
+    ),
+    "maintenance role that keeps tables of everybody": breaks(
+        "GRANT pg_maintain TO copydesk_maintenance WITH INHERIT FALSE",
+        "the role copydesk_maintenance is a member of pg_maintain, and may what that may",
+        MEMBER,
+        undo="REVOKE pg_maintain FROM copydesk_maintenance",
     ),
     "app role that reads all data": breaks(
         "GRANT pg_read_all_data TO copydesk_app",
@@ -110,6 +136,17 @@ _CREATES = {
         "CREATE SCHEMA attic; GRANT CREATE ON SCHEMA attic TO copydesk_app",
         "the role copydesk_app may create objects in SCHEMA attic",
         CREATES,
+    ),
+    "maintenance role may create schemas": breaks(
+        "GRANT CREATE ON DATABASE {name} TO copydesk_maintenance",
+        "the role copydesk_maintenance may create schemas or temporary tables in DATABASE",
+        CREATES,
+    ),
+    "maintenance role owns a function": breaks(
+        "CREATE FUNCTION mine() RETURNS integer LANGUAGE sql RETURN 1;"
+        "ALTER FUNCTION mine() OWNER TO copydesk_maintenance",
+        "the role copydesk_maintenance owns function mine()",
+        Rule.ROLE_OWNS,
     ),
     "app role owns a function": breaks(
         "CREATE FUNCTION mine() RETURNS integer LANGUAGE sql RETURN 1;"
@@ -172,6 +209,11 @@ _SETTINGS = {
     "row security off": breaks(
         "ALTER ROLE copydesk_app IN DATABASE {name} SET row_security = off",
         "row_security is set for ROLE copydesk_app IN DATABASE",
+        SETTING,
+    ),
+    "row security off for the maintenance role": breaks(
+        "ALTER ROLE copydesk_maintenance IN DATABASE {name} SET row_security = off",
+        "row_security is set for ROLE copydesk_maintenance IN DATABASE",
         SETTING,
     ),
     "search path of the database": breaks(

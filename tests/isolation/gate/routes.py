@@ -48,7 +48,7 @@ ROUTES = {
     "definer function without a search path": breaks(
         f"{_LEAK} SECURITY DEFINER RETURN (SELECT e FROM exports e)",
         "function everything(): is SECURITY DEFINER without a fixed search_path;"
-        " copydesk_app, copydesk_dispatch may call it",
+        " copydesk_app, copydesk_dispatch, copydesk_maintenance may call it",
         Rule.FUNCTION_AS_OWNER,
     ),
     "definer function of the owner without a search path": breaks(
@@ -61,6 +61,23 @@ ROUTES = {
         f"{_LEAK} SECURITY DEFINER SET search_path = public RETURN (SELECT e FROM exports e)",
         "function everything(): runs as postgres, whom no policy binds",
         Rule.FUNCTION_AS_OWNER,
+    ),
+    "definer function of the role that searches": breaks(
+        f"{_LEAK} SECURITY DEFINER SET search_path = public RETURN (SELECT e FROM exports e);"
+        "ALTER FUNCTION everything() OWNER TO copydesk_search",
+        "function everything(): runs as copydesk_search, who sees rows of every project",
+        Rule.FUNCTION_AS_OWNER,
+    ),
+    "definer function of a member of the dispatch role, for the maintenance role": breaks(
+        "CREATE ROLE gate_member IN ROLE copydesk_dispatch;"
+        f"{_LEAK} SECURITY DEFINER SET search_path = public RETURN (SELECT e FROM exports e);"
+        "ALTER FUNCTION everything() OWNER TO gate_member;"
+        "REVOKE EXECUTE ON FUNCTION everything() FROM PUBLIC;"
+        "GRANT EXECUTE ON FUNCTION everything() TO copydesk_maintenance",
+        "function everything(): runs as gate_member, who sees rows of every project, and is not"
+        " listed; copydesk_maintenance may call it",
+        Rule.FUNCTION_AS_OWNER,
+        undo="DROP OWNED BY gate_member CASCADE; DROP ROLE gate_member",
     ),
     "definer procedure": breaks(
         "CREATE PROCEDURE cleanse() LANGUAGE sql SECURITY DEFINER AS 'DELETE FROM exports'",
@@ -90,7 +107,7 @@ ROUTES = {
     "function in an untrusted language": breaks(
         "CREATE LANGUAGE anything HANDLER plpgsql_call_handler;"
         "CREATE FUNCTION whatever(text) RETURNS text LANGUAGE anything AS 'BEGIN RETURN 1; END'",
-        "function whatever(text): is in an untrusted language; copydesk_app, copydesk_dispatch may",
+        "function whatever(text): is in an untrusted language; copydesk_app, copydesk_dispatch,",
         Rule.FUNCTION_UNTRUSTED,
     ),
     "move that binds a project of its own": breaks(

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from models.roles import APP, DISPATCH, SEARCH
+from models.roles import APP, DISPATCH, MAINTENANCE, SEARCH
 from tests.isolation.gate.breakage import Breakage, by_hand, goes_red
 from tests.isolation.gate.harmless import HARMLESS
 from tests.isolation.gate.keys import KEYS
@@ -25,8 +25,11 @@ from worker.ledger import MovePool
 
 BREAKAGES = {**POLICIES, **SWITCHES, **TABLES, **KEYS, **PRIVILEGES, **ROLES, **ROUTES}
 
-# What a role must never hold, whatever the models say.
-FORBIDDEN = {"TRUNCATE", "REFERENCES", "TRIGGER", "MAINTAIN"}
+# What a role must never hold, whatever the models say; and what none that runs a process may.
+FORBIDDEN = {"TRUNCATE", "REFERENCES", "TRIGGER"}
+OPERATORS = {"MAINTAIN", "DELETE"}
+# A worker deletes its own presence.
+PRESENCE = "workers"
 
 
 async def test_nothing_is_wrong_with_a_migrated_database(bench: Bench) -> None:
@@ -34,7 +37,7 @@ async def test_nothing_is_wrong_with_a_migrated_database(bench: Bench) -> None:
     examination = await examined(await bench.database())
 
     assert examination.findings == []
-    assert examination.checked["roles"] == [APP, DISPATCH]
+    assert examination.checked["roles"] == [APP, DISPATCH, MAINTENANCE]
     assert sorted(examination.checked["project_owned_tables"]) == sorted(PROJECT_OWNED)
     assert sorted(examination.checked["other_tables"]) == sorted(NO_PROJECT_DATA)
     assert set(examination.checked["rules"]) == set(Rule)
@@ -63,6 +66,14 @@ def test_what_is_expected_opens_nothing() -> None:
     for role in EXPECTED.values():
         assert FORBIDDEN.isdisjoint(role.others)
         assert all(FORBIDDEN.isdisjoint(granted) for granted in role.tables.values())
+    for name in (APP, DISPATCH):
+        granted = [held for table, held in EXPECTED[name].tables.items() if table != PRESENCE]
+        assert all(OPERATORS.isdisjoint(held) for held in granted)
+    assert EXPECTED[MAINTENANCE].memberships.isdisjoint(EXPECTED)
+    assert all(
+        EXPECTED[MAINTENANCE].tables[table].get("UPDATE", frozenset()) is not None
+        for table in PROJECT_OWNED
+    )
     dispatch = EXPECTED[DISPATCH]
     assert [*dispatch.tables] == ["agent_executions"]
     assert dispatch.tables["agent_executions"]["UPDATE"] == frozenset({"lease_expires_at"})
