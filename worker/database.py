@@ -24,18 +24,19 @@ _BIND = text("SELECT set_config('app.project_id', :project, true)")
 
 
 class Database:
-    """The app role's engine.
+    """The engine of a role that is bound to a project.
 
     Args:
-        url: PostgreSQL URL with the role copydesk_app in it.
+        url: PostgreSQL URL with the role copydesk_app, or copydesk_maintenance, in it.
         size: connections at most.
+        timeout: seconds one statement may take before it counts as unanswered.
     """
 
-    def __init__(self, url: str, *, size: int) -> None:
+    def __init__(self, url: str, *, size: int, timeout: float = 35) -> None:
         async def connect() -> asyncpg.Connection:
             # One URL means the same to both pools: asyncpg reads it, SQLAlchemy does not.
             options = connection_options(url)
-            return await asyncpg.connect(**options, timeout=10, command_timeout=35)
+            return await asyncpg.connect(**options, timeout=10, command_timeout=timeout)
 
         keeps = statement_cache_size(url) != 0
         self._engine = create_async_engine(

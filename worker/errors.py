@@ -87,6 +87,13 @@ class DatabaseUnavailableError(CopydeskError):
     retryable = True
 
 
+class ProjectBusyError(CopydeskError):
+    """The project has executions pending or running, and what is asked for has to wait for them."""
+
+    code = "project_busy"
+    retryable = True
+
+
 class DatabaseUntrustedError(DatabaseUnavailableError):
     """The URL's `sslmode` trusts no connection: a certificate or a name is wrong, or no TLS."""
 

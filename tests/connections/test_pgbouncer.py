@@ -6,6 +6,7 @@ prepared statements of its clients apart (1.21 and newer).
 
 import asyncio
 from collections import Counter
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -24,7 +25,10 @@ from tests.support.waiting import until
 from tests.support.workers import worker_process
 from worker.backup import BackupError, back_up
 from worker.client import Client
-from worker.errors import CopydeskError
+from worker.errors import CopydeskError, SettingsError
+from worker.maintenance.opening import opened_deletion, opened_pruner
+from worker.maintenance.pruning import Order
+from worker.maintenance.reindexing import opened_reindexer
 from worker.migrate import MigrationError
 from worker.migrate import check as check_schema
 from worker.settings import Settings
@@ -93,6 +97,28 @@ async def test_two_workers_and_a_client_work_over_a_few_shared_connections(
     assert max(servers["copydesk_app"], servers["copydesk_dispatch"]) <= 2
     assert "Traceback" not in log
     assert '"degraded"' not in log
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_project_is_pruned_and_deleted_through_it(
+    way: str,
+    database: DatabaseUrls,
+    redis_url: str,
+    project: UUID,
+    user: UUID,
+    tmp_path: Path,
+) -> None:
+    """The role of maintenance binds a project for one transaction, as the others do."""
+    async with pgbouncer(database, pool=1) as pooler:
+        settings = settings_for(through(pooler, way), redis_url, tmp_path)
+        async with Client(settings) as client:
+            done = await client.enqueue(project, "echo", {}, requested_by=user)
+            await client.cancel(project, done.execution_id)
+        async with opened_pruner(settings, batch=1) as pruner:
+            order = Order(timedelta(0), for_real=True)
+            assert (await pruner.prune(project, order))["agent_executions"] == 1
+        async with opened_deletion(settings) as deletion:
+            assert (await deletion.delete(project)).counts["projects"] == 1
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -196,6 +222,15 @@ async def test_migrations_and_backups_ask_for_it_too(
             await check_schema(pooler.database.owner)
         with pytest.raises((BackupError, MigrationError), match="leads to a pooler"):
             await back_up(pooler.database.backup, tmp_path / "b.dump", say=lambda _: None)
+
+
+async def test_rebuilding_indexes_asks_for_it_too(database: DatabaseUrls) -> None:
+    """Its patience and its role are settings of a session, and an index may take hours."""
+    async with pgbouncer(database) as pooler:
+        url = pooler.database.maintenance
+        with pytest.raises(SettingsError, match=r"leads to a pooler .*PostgreSQL's own address"):
+            async with opened_reindexer(url, None, patience=1):
+                pytest.fail("a pooler was taken for PostgreSQL")
 
 
 async def test_one_that_forgets_statements_is_told_with_the_remedy(

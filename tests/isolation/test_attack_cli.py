@@ -13,6 +13,7 @@ import typer.main
 
 from tests.cli.conftest import Copydesk
 from tests.conftest import make_settings
+from tests.isolation import test_attack_maintenance
 from tests.isolation.attack import Ground, Side, fingerprint, forget_what_was_made, masked
 from worker.cli import app
 from worker.settings import Settings
@@ -81,6 +82,13 @@ NAME_NO_PROJECT = {
     "db current": "the owner's",
     "db check": "the owner's",
     "db revision": "the owner's",
+    "reindex": "touches no row",
+}
+
+# These act on a project as a whole; with nothing but another project's id there is no mixing them.
+WHOLE_PROJECTS = {
+    "prune": "test_pruning_one_project_leaves_the_other",
+    "project delete": "test_deleting_one_project_leaves_the_other",
 }
 
 
@@ -102,8 +110,10 @@ def commands(group: Any, prefix: str = "") -> Iterator[tuple[str, set[str]]]:
 def test_every_command_is_attacked() -> None:
     """A command that is added is attacked here, or named where it takes no project."""
     found = dict(commands(typer.main.get_command(app._app())))
-    assert set(found) == set(ATTACKS) | set(NAME_NO_PROJECT)
-    assert {name for name, takes in found.items() if "project" in takes} == set(ATTACKS)
+    assert set(found) == set(ATTACKS) | set(NAME_NO_PROJECT) | set(WHOLE_PROJECTS)
+    about_a_project = {name for name, takes in found.items() if "project" in takes}
+    assert about_a_project == set(ATTACKS) | set(WHOLE_PROJECTS)
+    assert all(hasattr(test_attack_maintenance, name) for name in WHOLE_PROJECTS.values())
     ids = {"correlation_id", "execution_id", "requested_by", "document_type"}
     assert {name for name, takes in found.items() if ids & takes} <= set(ATTACKS)
 

@@ -17,8 +17,9 @@ from worker.cli.doctor import doctor
 from worker.cli.documents import documents, show
 from worker.cli.door import DEFAULT_HOME, INTERRUPTED, WRONG_USE, Door, exit_code, say
 from worker.cli.executions import cancel, enqueue, status
+from worker.cli.maintenance import prune, reindex
 from worker.cli.processes import dev, worker
-from worker.cli.projects import create
+from worker.cli.projects import create, delete
 from worker.cli.search import search, stats
 from worker.errors import CopydeskError
 
@@ -34,13 +35,13 @@ def _app() -> typer.Typer:
     for command in (
         *(demo, dev, worker, enqueue, status, cancel, documents, show),
         *(search, stats, failed, retry, quarantine, doctor, backup, restore),
+        *(prune, reindex),
     ):
         app.command()(command)
     app.command("agents")(list_agents)
     projects = typer.Typer(help="Projects: what everything belongs to.", no_args_is_help=True)
     projects.command()(create)
-    # A callback keeps a group with one command a group.
-    projects.callback()(lambda: None)
+    projects.command()(delete)
     app.add_typer(projects, name="project")
     app.add_typer(database(), name="db")
     return app

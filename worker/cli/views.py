@@ -41,6 +41,15 @@ def seconds(value: float | None) -> str:
     return f"{value:.1f} s" if value < 100 else f"{value / 60:.0f} min"  # noqa: PLR2004
 
 
+def size(value: int) -> str:
+    """Return a number of bytes for people."""
+    for unit in ("bytes", "kB", "MB"):
+        if value < 10_000:  # noqa: PLR2004 - four digits are read at a glance
+            return f"{value} {unit}"
+        value = round(value / 1024)
+    return f"{value} GB"
+
+
 def elapsed(execution: ExecutionReport) -> float | None:
     """Return how long the current or last attempt has taken, in seconds."""
     if execution.attempt == 0:

@@ -61,7 +61,7 @@ class Quarantine:
             head=base64.b64encode(message.raw[:_HEAD]).decode(),
         )
         async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.lpush(self._key, json.dumps(asdict(entry)))
+            pipe.lpush(self._key, _written(entry))
             pipe.ltrim(self._key, 0, KEPT - 1)
             await pipe.execute()
 
@@ -76,3 +76,16 @@ class Quarantine:
         answer = self._redis.lrange(self._key, 0, limit - 1)
         entries = await cast("Awaitable[list[bytes]]", answer)
         return [QuarantinedMessage(**json.loads(entry)) for entry in entries]
+
+    async def remove(self, message: QuarantinedMessage) -> int:
+        """Remove a message, as `newest` returned it; returns how many went.
+
+        Raises:
+            RedisError: Redis did not answer.
+        """
+        answer = self._redis.lrem(self._key, 0, _written(message))
+        return await cast("Awaitable[int]", answer)
+
+
+def _written(message: QuarantinedMessage) -> str:
+    return json.dumps(asdict(message))
