@@ -94,6 +94,18 @@ class ProjectBusyError(CopydeskError):
     retryable = True
 
 
+class ProjectExistsError(CopydeskError):
+    """A project cannot be imported where it, or something with the id of a part of it, exists."""
+
+    code = "project_exists"
+
+
+class ArchiveInvalidError(CopydeskError):
+    """A project archive is damaged, was changed, or is of a version that cannot be read here."""
+
+    code = "archive_invalid"
+
+
 class DatabaseUntrustedError(DatabaseUnavailableError):
     """The URL's `sslmode` trusts no connection: a certificate or a name is wrong, or no TLS."""
 

@@ -1,5 +1,6 @@
 """Commands about whole projects, and about the database: what they print, and their exit codes."""
 
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -74,11 +75,33 @@ def test_reindex_shows_sizes(copydesk: Copydesk) -> None:
     assert copydesk("reindex", "--no-concurrently", "--table", "workers").code == 0
 
 
+def test_a_project_goes_out_and_comes_in_again(
+    copydesk: Copydesk, project: str, tmp_path: Path
+) -> None:
+    """Export, delete, import: the id is the same, and so is what it has."""
+    file = str(tmp_path / "garden.zip")
+    exported = copydesk("project", "export", project, file)
+    assert (exported.code, exported.err) == (0, "")
+    assert exported.value["execution_events"] == "2"
+    assert copydesk("project", "export", project, file).code == 2
+    assert copydesk("project", "import", file).code == 2
+    assert copydesk("project", "delete", project, "--yes").code == 0
+    imported = copydesk("project", "import", file, "--owner-email", "new@example.com")
+    assert (imported.code, imported.err) == (0, "")
+    assert f"imported project {project}" in imported.out
+    assert imported.value["users"] == "1"
+    assert copydesk("failed", "--project", project).code == 0
+
+
 @pytest.mark.parametrize(
     ("command", "code", "words"),
     [
         (("project", "delete", "default", "--yes"), 2, "canonical"),
         (("project", "delete", NOBODY, "--yes"), 4, "no such project"),
+        (("project", "export", NOBODY, "/tmp/x.zip"), 4, "no such project"),
+        (("project", "export", NOBODY, "/nowhere/x.zip"), 2, "FILE"),
+        (("project", "import", "/nowhere/x.zip"), 2, "FILE"),
+        (("project", "import", __file__), 2, "no project archive"),
         (("prune",), 2, "--project"),
         (("prune", "--project", NOBODY, "--all-projects"), 2, "--all-projects"),
         (("prune", "--project", "x"), 2, "canonical"),
@@ -105,10 +128,20 @@ def test_wrong_use_is_one_line_and_an_exit_code(
     assert said.err.count("\n") == 1
 
 
+def test_a_project_at_work_is_not_now(copydesk: Copydesk, project: str, tmp_path: Path) -> None:
+    """Exit code 3: later it may go."""
+    user = copydesk("project", "create", "Other", "--by", "writer@example.com").value["user"]
+    copydesk("enqueue", "nobodys", "--project", project, "--by", user)
+    said = copydesk("project", "export", project, str(tmp_path / "a.zip"))
+    assert (said.code, said.out) == (3, "")
+    assert "--unfinished-as-cancelled" in said.err
+
+
 @pytest.mark.parametrize(
     "command",
     [
         ("project", "delete", NOBODY),
+        ("project", "export", NOBODY, "/tmp/x"),
         ("prune", "--project", NOBODY, "--older-than", "1d"),
         ("reindex",),
     ],

@@ -26,7 +26,7 @@ from tests.support.workers import worker_process
 from worker.backup import BackupError, back_up
 from worker.client import Client
 from worker.errors import CopydeskError, SettingsError
-from worker.maintenance.opening import opened_deletion, opened_pruner
+from worker.maintenance.opening import opened_deletion, opened_exporter, opened_pruner
 from worker.maintenance.pruning import Order
 from worker.maintenance.reindexing import opened_reindexer
 from worker.migrate import MigrationError
@@ -100,7 +100,7 @@ async def test_two_workers_and_a_client_work_over_a_few_shared_connections(
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_a_project_is_pruned_and_deleted_through_it(
+async def test_a_project_is_pruned_exported_and_deleted_through_it(
     way: str,
     database: DatabaseUrls,
     redis_url: str,
@@ -117,6 +117,8 @@ async def test_a_project_is_pruned_and_deleted_through_it(
         async with opened_pruner(settings, batch=1) as pruner:
             order = Order(timedelta(0), for_real=True)
             assert (await pruner.prune(project, order))["agent_executions"] == 1
+        async with opened_exporter(settings) as exporter:
+            assert (await exporter.export(project, tmp_path / "p.zip")).project_id == project
         async with opened_deletion(settings) as deletion:
             assert (await deletion.delete(project)).counts["projects"] == 1
 

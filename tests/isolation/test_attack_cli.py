@@ -83,12 +83,14 @@ NAME_NO_PROJECT = {
     "db check": "the owner's",
     "db revision": "the owner's",
     "reindex": "touches no row",
+    "project import": "names its project in the archive; attacked in test_attack_maintenance.py",
 }
 
 # These act on a project as a whole; with nothing but another project's id there is no mixing them.
 WHOLE_PROJECTS = {
     "prune": "test_pruning_one_project_leaves_the_other",
     "project delete": "test_deleting_one_project_leaves_the_other",
+    "project export": "test_an_archive_of_one_project_has_nothing_of_the_other",
 }
 
 

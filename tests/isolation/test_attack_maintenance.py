@@ -1,4 +1,4 @@
-"""Commands on whole projects, from the project next door: what they remove.
+"""Commands on whole projects, from the project next door: what they remove, write and take in.
 
 Each runs for real on a ground of its own, for the intruder's project; the other one has to be, row
 for row and file for file, what it was before.
@@ -16,6 +16,7 @@ import redis as sync_redis
 from tests.cli.conftest import Copydesk
 from tests.conftest import make_settings
 from tests.isolation.attack import Ground, fingerprint, prepare
+from tests.maintenance.archives import put_together, taken_apart, vouched_for
 from tests.support.databases import TEMPLATE, fresh_database
 from worker.settings import Settings, secret
 
@@ -136,4 +137,46 @@ def test_pruning_one_project_leaves_the_other(
     )
     assert (said.code, said.err) == (0, "")
     assert 0 < left(ground) < before
+    untouched.check()
+
+
+def test_an_archive_of_one_project_has_nothing_of_the_other(
+    command: Copydesk, ground: Ground, untouched: Untouched, tmp_path: Path
+) -> None:
+    """Hopes for a row, a file or a user of the other project in one's own archive."""
+    file = tmp_path / "mine.zip"
+    said = command(
+        *("project", "export", str(ground.mine.project), str(file)),
+        "--unfinished-as-cancelled",
+    )
+    assert said.code == 0
+    content = b"".join(taken_apart(file).values())
+    assert ground.mine.canary.encode() in content
+    for word in (ground.theirs.canary, str(ground.theirs.project)):
+        assert word.encode() not in content
+    untouched.check()
+
+
+@pytest.mark.parametrize("planted", ["rows", "the manifest", "a file"])
+def test_an_archive_plants_nothing_in_another_project(
+    planted: str, command: Copydesk, ground: Ground, untouched: Untouched, tmp_path: Path
+) -> None:
+    """Hopes to add to the other project, or to replace its file, from an archive of one's own."""
+    file = tmp_path / "mine.zip"
+    mine, theirs = str(ground.mine.project), str(ground.theirs.project)
+    command("project", "export", mine, str(file), "--unfinished-as-cancelled")
+    lease_is_over(ground)
+    assert command("project", "delete", mine, "--yes").code == 0
+    members = taken_apart(file)
+    if planted == "rows":
+        for table in ("agent_executions", "execution_events", "document_versions"):
+            name = f"{table}.jsonl"
+            members[name] = members[name].replace(mine.encode(), theirs.encode(), 1)
+    elif planted == "the manifest":
+        members["manifest.json"] = members["manifest.json"].replace(mine.encode(), theirs.encode())
+    else:
+        members[f"files/../{theirs}/a.zip"] = b"mine now"
+    said = command("project", "import", str(put_together(tmp_path / "x", vouched_for(members))))
+    assert said.code == 2
+    assert left(ground) == 0
     untouched.check()

@@ -19,7 +19,7 @@ from worker.cli.door import DEFAULT_HOME, INTERRUPTED, WRONG_USE, Door, exit_cod
 from worker.cli.executions import cancel, enqueue, status
 from worker.cli.maintenance import prune, reindex
 from worker.cli.processes import dev, worker
-from worker.cli.projects import create, delete
+from worker.cli.projects import create, delete, export, import_
 from worker.cli.search import search, stats
 from worker.errors import CopydeskError
 
@@ -42,6 +42,8 @@ def _app() -> typer.Typer:
     projects = typer.Typer(help="Projects: what everything belongs to.", no_args_is_help=True)
     projects.command()(create)
     projects.command()(delete)
+    projects.command()(export)
+    projects.command("import")(import_)
     app.add_typer(projects, name="project")
     app.add_typer(database(), name="db")
     return app

@@ -30,8 +30,10 @@ DEFAULT_HOME = Path(".copydesk")
 
 _WRONG_USE_CODES = {
     "agent_not_found",
+    "archive_invalid",
     "idempotency_conflict",
     "input_invalid",
+    "project_exists",
     "project_required",
     "search_unavailable",
     "settings_invalid",

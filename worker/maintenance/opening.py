@@ -5,6 +5,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from worker.database import Database
 from worker.ledger import MovePool
+from worker.maintenance.archive.exporting import ProjectExporter
+from worker.maintenance.archive.importing import ProjectImporter
 from worker.maintenance.deletion import Deletion
 from worker.maintenance.files import export_files
 from worker.maintenance.pruning import Pruner
@@ -52,6 +54,20 @@ async def opened_pruner(settings: Settings, *, batch: int) -> AsyncIterator[Prun
     """Open what prunes projects."""
     async with opened_database(settings) as database:
         yield Pruner(database, export_files(settings), batch=batch)
+
+
+@asynccontextmanager
+async def opened_exporter(settings: Settings) -> AsyncIterator[ProjectExporter]:
+    """Open what exports projects."""
+    async with opened_database(settings) as database:
+        yield ProjectExporter(database, export_files(settings))
+
+
+@asynccontextmanager
+async def opened_importer(settings: Settings) -> AsyncIterator[ProjectImporter]:
+    """Open what imports projects."""
+    async with opened_database(settings) as database:
+        yield ProjectImporter(database, export_files(settings))
 
 
 @asynccontextmanager
