@@ -17,7 +17,7 @@ import asyncpg
 from redis.asyncio import Redis
 
 from benchmarks.work import AGENTS, DOCUMENT_TYPE, INPUT
-from models.roles import APP, DISPATCH, OWNER
+from models.roles import APP, DISPATCH, MAINTENANCE, OWNER
 from worker import migrate
 from worker.client import Client
 from worker.development import exported
@@ -218,6 +218,7 @@ class Stage:
         settings = read_settings(
             database_url=self._servers.postgres_url(APP, name),
             dispatch_url=self._servers.postgres_url(DISPATCH, name),
+            maintenance_url=self._servers.postgres_url(MAINTENANCE, name),
             owner_url=self._servers.postgres_url(OWNER, name),
             redis_url=self.redis_url,
             environment="development",

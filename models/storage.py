@@ -1,4 +1,4 @@
-"""How the busy tables are stored and vacuumed.
+"""How the busy tables are stored and vacuumed. The figures are in docs/operations/maintenance.md.
 
 PostgreSQL's own limits grow with a table: it would vacuum one of ten million rows after two million
 changes. These grow ten times more slowly, so that each vacuum is short and there is little to do.
