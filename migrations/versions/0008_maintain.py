@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic import op
 from textwrap import dedent
 
-revision = '0009_maintain'
+revision = '0008_maintain'
 down_revision = '0007_let_backups_read'
 branch_labels = None
 depends_on = None
