@@ -1,9 +1,13 @@
 """How the busy tables are stored: room on the page for what an execution becomes."""
 
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from uuid import UUID
 
+import pytest
+
 from tests.support.databases import DatabaseUrls
+from tests.support.ones_own import own_postgres
 from worker.ledger import Dispatch, Ledger, MovePool
 from worker.requests import EnqueueRequest
 
@@ -11,6 +15,16 @@ LEASE = timedelta(minutes=5)
 COUNTS = (
     "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'agent_executions'"
 )
+
+
+@pytest.fixture
+async def database(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[DatabaseUrls]:
+    """Give a cluster of the test's own.
+
+    A transaction that stays open in any database of a cluster keeps dead rows from being pruned.
+    """
+    async with own_postgres(tmp_path_factory.mktemp("own")) as server:
+        yield server.database
 
 
 async def test_renewed_leases_stay_on_their_page(
