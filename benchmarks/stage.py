@@ -5,11 +5,12 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
+from types import MappingProxyType
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -233,11 +234,11 @@ class Stage:
 
 
 @contextmanager
-def opened_stage() -> Iterator[Stage]:
-    """Start the servers in a directory that is gone afterwards."""
+def opened_stage(settings: Mapping[str, str] = MappingProxyType({})) -> Iterator[Stage]:
+    """Start the servers in a directory that is gone afterwards; `settings` stand above ours."""
     with tempfile.TemporaryDirectory(prefix="copydesk-bench-") as directory:
         home, logs = Path(directory) / "home", Path(directory) / "logs"
         Path(directory).chmod(0o711)
         logs.mkdir()
-        with embedded_servers(home, POSTGRES) as servers:
+        with embedded_servers(home, {**POSTGRES, **settings}) as servers:
             yield Stage(servers, logs)
