@@ -23,6 +23,7 @@ from benchmarks.scenarios import (
     idle,
     limit,
     noise,
+    payload,
     waiting,
 )
 from benchmarks.sizes import FULL, TINY, Size
@@ -36,6 +37,7 @@ SCENARIOS = {
     "documents": documents.run,
     "limit": limit.run,
     "calls": calls.run,
+    "payload": payload.run,
     "fleet": fleet.run,
     "noise": noise.run,
     "growth": growth.run,

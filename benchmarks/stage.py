@@ -62,6 +62,7 @@ class Ground:
         agent: str = "draft",
         projects: Sequence[UUID] = (),
         hints: bool = True,
+        payload: Mapping[str, object] = MappingProxyType(INPUT),
     ) -> None:
         """Enqueue `number` executions, dealt out over the projects; `hints` tells the queue."""
         places = projects or self.projects
@@ -73,7 +74,11 @@ class Ground:
                 count = number // len(places) + (place < number % len(places))
                 for start in range(0, count, 1000):
                     some = min(1000, count - start)
-                    request = {"agent_type": agent, "input": INPUT, "requested_by": self.user}
+                    request = {
+                        "agent_type": agent,
+                        "input": dict(payload),
+                        "requested_by": self.user,
+                    }
                     await client.enqueue_many(project, [request] * some)
 
     @asynccontextmanager

@@ -5,6 +5,7 @@ Every worker that is compared runs the same agent, as a plain function or as a c
 
 import asyncio
 import random
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -64,4 +65,22 @@ async def slow_draft(context: RunContext, input: Text) -> Outcome:  # noqa: A002
     return Outcome(output=OUTPUT, drafts=[Draft(document_type=DOCUMENT_TYPE, content=CONTENT)])
 
 
-AGENTS = "benchmarks.work:draft,benchmarks.work:hold,benchmarks.work:slow_draft"
+class Sized(BaseModel):
+    """How long a document is wanted, in characters."""
+
+    size: int
+
+
+_some_prose = cache(prose)
+
+
+@agent("write", timeout=60)
+async def write(context: RunContext, input: Sized) -> Outcome:  # noqa: A002, ARG001
+    """File a document of some size."""
+    content = _some_prose(input.size)
+    return Outcome(drafts=[Draft(document_type=DOCUMENT_TYPE, content=content)])
+
+
+AGENTS = (
+    "benchmarks.work:write,benchmarks.work:draft,benchmarks.work:hold,benchmarks.work:slow_draft"
+)
