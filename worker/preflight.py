@@ -10,6 +10,7 @@ import structlog
 from arq.connections import ArqRedis
 from redis.exceptions import RedisError
 
+import migrations
 from models.roles import APP, DISPATCH
 from worker.errors import CopydeskError, StartupRefusedError
 from worker.findings import Severity
@@ -79,8 +80,5 @@ async def check_redis(redis: ArqRedis, settings: Settings) -> None:
 
 async def _revision_faults(app: MovePool, revision: str) -> list[str]:
     rows = await app.call("SELECT version_num FROM alembic_version")
-    found = rows[0]["version_num"] if rows else "none"
-    if found == revision:
-        return []
-    versions = f"the schema is at revision {found}, this copydesk works with {revision}"
-    return [f"{versions} (run `copydesk db upgrade`, or install the copydesk that fits)"]
+    said = migrations.disagreement(rows[0]["version_num"] if rows else None, revision)
+    return [said] if said else []

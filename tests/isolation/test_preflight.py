@@ -224,13 +224,19 @@ async def test_a_dispatch_role_that_may_more_is_refused(
         assert f" ON {table} FROM {grantee}" in said
 
 
-async def test_another_revision_is_refused(database: DatabaseUrls) -> None:
-    """Old code on a new schema, or the other way round; both are named."""
-    said = await refusal(database, revision="0000_other")
+@pytest.mark.parametrize(
+    ("found", "remedy"),
+    [
+        ("0000_before", "run `copydesk db upgrade`"),
+        ("9999_after", "install the copydesk that has 9999_after"),
+    ],
+)
+async def test_another_revision_is_refused(database: DatabaseUrls, found: str, remedy: str) -> None:
+    """New code on an old schema, or the other way round; both are named, and what to do."""
+    await database.ask("UPDATE alembic_version SET version_num = $1", found)
+    said = await refusal(database)
 
-    assert f"at revision {head_revision()}" in said
-    assert "works with 0000_other" in said
-    assert "run `copydesk db upgrade`" in said
+    assert f"at revision {found}, this copydesk works with {head_revision()}: {remedy}" in said
 
 
 async def test_an_empty_database_is_refused(empty_database: str) -> None:
