@@ -66,15 +66,37 @@ class MovePool:
             connection = self._take() or await self._wait_or_open()
             keep = False
             try:
-                rows = await _fetch(connection, statement, arguments, check)
+                rows = await self._run(connection, statement, arguments, check)
                 keep = True
             except (asyncpg.PostgresError, CopydeskError) as error:
                 keep = not _spoils(error)
+                raise
+            except (AttributeError, RuntimeError):
+                # The driver and uvloop stumble over a link that is cut between two steps of a call.
+                if connection.is_closed():
+                    raise asyncpg.ConnectionDoesNotExistError("the connection was cut") from None
                 raise
             finally:
                 self._give_back(connection, keep=keep)
         except FAULTS as error:
             raise translate(error) from None
+        return rows
+
+    async def _run(
+        self,
+        connection: asyncpg.Connection,
+        statement: str,
+        arguments: tuple[object, ...],
+        check: Check | None,
+    ) -> list[Any]:
+        """Run the one statement of a call; whoever calls differently overrides this."""
+        rows: list[Any]
+        if check is None:
+            rows = await connection.fetch(statement, *arguments)
+            return rows
+        async with connection.transaction():
+            rows = await connection.fetch(statement, *arguments)
+            check(rows)
         return rows
 
     async def close(self) -> None:
@@ -194,25 +216,3 @@ def _spoils(error: BaseException) -> bool:
     """
     fatal = getattr(error, "severity", "") in {"FATAL", "PANIC"}
     return fatal or isinstance(error, asyncpg.ReadOnlySQLTransactionError)
-
-
-async def _fetch(
-    connection: asyncpg.Connection,
-    statement: str,
-    arguments: tuple[object, ...],
-    check: Check | None,
-) -> list[Any]:
-    rows: list[Any]
-    try:
-        if check is None:
-            rows = await connection.fetch(statement, *arguments)
-            return rows
-        async with connection.transaction():
-            rows = await connection.fetch(statement, *arguments)
-            check(rows)
-    except (AttributeError, RuntimeError):
-        # The driver and uvloop stumble over a link that is cut between two steps of a call.
-        if connection.is_closed():
-            raise asyncpg.ConnectionDoesNotExistError("the connection was cut") from None
-        raise
-    return rows
