@@ -35,6 +35,7 @@ def development(home: Path) -> Iterator[Settings]:
             owner_url=servers.postgres_url(OWNER, _DATABASE),
             maintenance_url=servers.postgres_url(MAINTENANCE, _DATABASE),
             backup_url=servers.postgres_url(BACKUP, _DATABASE),
+            monitor_url=servers.postgres_url("postgres", _DATABASE),
             redis_url=servers.redis_url,
             exports_directory=home / "exports",
         )

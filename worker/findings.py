@@ -10,11 +10,11 @@ from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """How much a finding weighs: an error must be mended, a warning looked at."""
+    """How much a finding weighs: an error must be mended, a warning looked at, a notice known."""
 
     ERROR = "error"
     WARNING = "warning"
-    INFO = "info"
+    NOTICE = "notice"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +45,23 @@ class Examination:
         name: the check's own.
         findings: empty when there is nothing to mend.
         checked: what was looked at, as lists of names by kind, so that a reader sees that it was.
+        facts: what was measured, as phrases for people.
+        not_checked: why nothing was looked at; None where it was.
     """
 
     name: str
     findings: Sequence[Finding]
     checked: Mapping[str, Sequence[str]]
+    facts: Sequence[str] = ()
+    not_checked: str | None = None
+
+    @property
+    def status(self) -> str:
+        """The gravest finding's severity, `ok` without any, `not_checked` where nobody looked."""
+        if self.not_checked is not None:
+            return "not_checked"
+        found = {finding.severity for finding in self.findings}
+        return next((severity.value for severity in Severity if severity in found), "ok")
 
     @property
     def errors(self) -> list[Finding]:

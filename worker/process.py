@@ -36,13 +36,12 @@ from worker.queue.intake import QueueWorker
 from worker.queue.signals import Signals
 from worker.recording import Recorder
 from worker.service import WorkerService
-from worker.settings import Settings, secret
+from worker.settings import DISPATCH_CONNECTIONS, Settings, secret
 from worker.slots import Slots
 from worker.sweep import Sweep
 from worker.telemetry import Telemetry
 from worker.watchdog import Watchdog
 
-_DISPATCH_CONNECTIONS = 2
 _SHORTEST_ANSWER = 1.0
 _END_WITHIN = 2.0
 _FAILED = 1
@@ -73,7 +72,7 @@ async def assembled(settings: Settings, *, burst: bool = False) -> AsyncIterator
         control = await stack.enter_async_context(
             MovePool(
                 secret(settings.dispatch_url),
-                size=_DISPATCH_CONNECTIONS,
+                size=DISPATCH_CONNECTIONS,
                 # A heartbeat on a dead link must fail while there is time for another.
                 timeout=max(settings.lease / 3, _SHORTEST_ANSWER),
                 name=session_name(worker),

@@ -17,6 +17,8 @@ from worker.addresses import statement_cache_size
 from worker.errors import SettingsError
 
 PREFIX = "COPYDESK_"
+DISPATCH_CONNECTIONS = 2
+"""What a worker opens as the dispatch role, at most."""
 
 
 def _postgres_url(value: SecretStr) -> SecretStr:
@@ -74,6 +76,11 @@ class Settings(BaseSettings):
     )
     backup_url: PostgresUrl | None = Field(
         default=None, description="PostgreSQL as the role copydesk_backup; `copydesk backup` only"
+    )
+    monitor_url: PostgresUrl | None = Field(
+        default=None,
+        description="PostgreSQL as a member of pg_monitor, or an administrator; `copydesk doctor` "
+        "only",
     )
     redis_url: RedisUrl | None = Field(default=None, description="Redis")
     queue_name: str = Field(
@@ -165,6 +172,12 @@ class Settings(BaseSettings):
         """`lease` as a timedelta."""
         return timedelta(seconds=self.lease)
 
+    @property
+    def connections(self) -> int:
+        """How many connections to PostgreSQL a worker opens at most."""
+        # Moves and readings have a pool each; a stable name has a lock, and that a session.
+        return 2 * self.pool_size + DISPATCH_CONNECTIONS + self.stable_name
+
     def require(self, *names: str) -> None:
         """Check that the named settings are there.
 
@@ -183,7 +196,7 @@ class Settings(BaseSettings):
         """Return the secret values that must never show in a log line."""
         databases = (
             *(self.database_url, self.dispatch_url, self.owner_url),
-            *(self.maintenance_url, self.backup_url),
+            *(self.maintenance_url, self.backup_url, self.monitor_url),
         )
         urls = (*databases, self.redis_url)
         passwords = [word for url in urls if url for word in _passwords(url.get_secret_value())]

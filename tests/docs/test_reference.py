@@ -17,6 +17,8 @@ from tests.docs.pages import ROOT, code_words, read, rows, sections
 from worker.agents.builtin import builtin_agents
 from worker.agents.llm_faults import _FINAL
 from worker.cli.app import _app
+from worker.doctor.rules import Rule as HealthRule
+from worker.doctor.rules import broken as broken_health
 from worker.errors import CopydeskError
 from worker.gate.rules import Rule, broken
 from worker.ledger.faults import _REMEDIES
@@ -115,9 +117,12 @@ def test_every_error_code_and_no_other_stands_in_the_reference() -> None:
 
 
 def test_every_finding_and_no_other_stands_in_the_reference() -> None:
-    """Each rule of the gate has a row, with the severity that it has."""
+    """Each rule of the gate and of the doctor has a row, with the severity that it has."""
     written = {row[0].strip("`"): row[1] for row in rows(read("reference/findings.md"))}
-    assert written == {rule.value: broken(rule, "", "", "").severity.value for rule in Rule}
+    isolation = {rule.value: broken(rule, "", "", "").severity.value for rule in Rule}
+    health = {each.value: broken_health(each, "", "", "").severity.value for each in HealthRule}
+    assert written == isolation | health
+    assert not set(isolation) & set(health)
 
 
 def test_whether_trying_again_helps_is_told_as_it_is() -> None:

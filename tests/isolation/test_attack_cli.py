@@ -75,7 +75,7 @@ NAME_NO_PROJECT = {
     "agents": "reads no database",
     "backup": "reads every project, as a role of its own that no running process has",
     "restore": "fills a database that is empty",
-    "doctor": "reads the catalog and no row",
+    "doctor": "reads the catalog, figures of the server, and ids and counts of executions",
     "project create": "makes a project that nobody has yet",
     "db upgrade": "the owner's, who sees no row",
     "db downgrade": "the owner's",
