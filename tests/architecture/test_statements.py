@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from models.base import Base
 from models.declarations import project_owned
 from models.roles import FUNCTION_GRANTS
+from models.tables import Base
 from tests.architecture.source import Source, imported, sources
 
 PLACES = ("worker/ledger/", "worker/readings/", "worker/documents.py", "worker/maintenance")

@@ -32,7 +32,7 @@ def test_an_isolation_that_holds_has_nothing_to_mend(doctor: Copydesk) -> None:
         "nothing to mend",
         "",
         "check      status  what was seen",
-        f"isolation  ok      3 roles, 5 project owned tables, 3 other tables, {len(Rule)} rules",
+        f"isolation  ok      5 roles, 5 project owned tables, 3 other tables, {len(Rule)} rules",
     ]
 
 

@@ -4,8 +4,8 @@ import json
 
 import asyncpg
 
-from models.base import Base
 from models.declarations import hidden_columns
+from models.tables import Base
 from tests.isolation.attack import TABLES, Ground, prepare
 from tests.support.databases import DatabaseUrls
 

@@ -13,8 +13,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from models.base import Base
 from models.roles import APP, CONTROL_COLUMNS, DISPATCH, MAINTENANCE
+from models.tables import Base
 from tests.isolation.attack import TABLES, Ground
 from tests.isolation.canaries import CANARY
 

@@ -20,6 +20,7 @@ from worker.gate.roles import (
     Connected,
     read_absent,
     read_connected,
+    wrong_members,
     wrong_others,
     wrong_role,
     wrong_servers,
@@ -52,6 +53,7 @@ async def examine_isolation(pools: Mapping[str, MovePool]) -> Examination:
     for role in everyone:
         findings += wrong_role(role)
     findings += await wrong_others(pool, everyone)
+    findings += await wrong_members(pool)
     findings += await wrong_settings(pool, roles, absent)
     judged = [role for role in everyone if role.can_be_judged]
     relations = await read_relations(pool, [role.oid for role in judged])

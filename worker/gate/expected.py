@@ -7,10 +7,11 @@ widens a declaration and its judge in one stroke.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from models.roles import (
     APP,
+    BACKUP,
     DISPATCH,
     FUNCTION_GRANTS,
     MAINTENANCE,
@@ -19,6 +20,7 @@ from models.roles import (
     TABLE_GRANTS,
 )
 from models.triggers import TRIGGERS
+from worker.gate.declared import PROJECT_OWNED
 
 # Tables that are not project-owned, each with the reason why it needs no project.
 NO_PROJECT_DATA = {
@@ -35,7 +37,11 @@ BOUND_ELSEWHERE = frozenset({APP, OWNER})
 ADMITTED_ELSEWHERE = frozenset({APP})
 
 # Roles that are judged, and as which no worker connects.
-ABSENT = (MAINTENANCE,)
+ABSENT = (MAINTENANCE, SEARCH, BACKUP)
+
+# Roles that see rows of every project, and who may become one of them: (role, member).
+SEEING = frozenset({SEARCH, BACKUP})
+BECOME = frozenset({(SEARCH, OWNER)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +104,9 @@ class Role:
         others: privileges it may hold on project-owned tables that the models do not know.
         functions: the functions of the models it may call.
         memberships: roles it may be a member of, itself or through others.
+        sequences: privileges it must have on sequences.
+        owns: functions of the models that belong to it.
+        attributes: those it may have, as pg_roles names them.
     """
 
     name: str
@@ -105,6 +114,9 @@ class Role:
     others: frozenset[str]
     functions: frozenset[str]
     memberships: frozenset[str] = frozenset()
+    sequences: frozenset[str] = frozenset()
+    owns: frozenset[str] = frozenset()
+    attributes: frozenset[str] = frozenset({"rolcanlogin"})
 
 
 _GRANT = re.compile(r"(?P<privilege>[A-Z]+)(?: \((?P<columns>[^)]+)\))?")
@@ -127,7 +139,11 @@ def _role(
         for (role, table), granted in TABLE_GRANTS.items()
         if role == name
     }
-    return Role(name, tables, others, frozenset(FUNCTION_GRANTS[name]), memberships)
+    return Role(name, tables, others, frozenset(FUNCTION_GRANTS.get(name, ())), memberships)
+
+
+def _everything_there_is() -> dict[str, dict[str, Columns]]:
+    return {table: {"SELECT": None} for table in (*PROJECT_OWNED, *NO_PROJECT_DATA)}
 
 
 # PostgreSQL's own: it has the other three, and they show statistics and settings, no row.
@@ -140,6 +156,22 @@ ROLES = {
     APP: _role(APP, others=frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})),
     DISPATCH: _role(DISPATCH),
     MAINTENANCE: _role(MAINTENANCE, memberships=_STATISTICS),
+    # Nobody's login; what it owns is all that it may call.
+    SEARCH: replace(
+        _role(SEARCH),
+        functions=frozenset({"find_containing"}),
+        owns=frozenset({"find_containing"}),
+        attributes=frozenset(),
+    ),
+    # Reads whatever there is, also tables of somebody else's, and changes nothing.
+    BACKUP: Role(
+        BACKUP,
+        _everything_there_is(),
+        others=frozenset({"SELECT"}),
+        functions=frozenset(),
+        sequences=frozenset({"SELECT"}),
+        attributes=frozenset({"rolcanlogin", "rolbypassrls"}),
+    ),
 }
 
 # Functions that run as a role which sees rows of every project; no other one may.

@@ -96,9 +96,9 @@ def _is_judged(relation: Relation) -> bool:
 
 def _expected(role: Connected, relation: Relation) -> Mapping[str, frozenset[str]]:
     """Return the privileges a role must have, or may have, with the columns of those by column."""
-    if relation.kind == SEQUENCE:
-        return {}
     declared = ROLES[role.expected]
+    if relation.kind == SEQUENCE:
+        return dict.fromkeys(declared.sequences, frozenset())
     granted: Mapping[str, Columns] = (
         declared.tables.get(relation.declared, {})
         if relation.declared

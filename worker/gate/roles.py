@@ -7,13 +7,13 @@ maintenance, as which no process of this kind connects, is held to the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from models.roles import OWNER
 from worker.findings import Finding
-from worker.gate.expected import ROLES
+from worker.gate.expected import BECOME, ROLES, SEEING
 from worker.gate.rules import Rule, broken
 from worker.ledger import MovePool
 
@@ -28,7 +28,8 @@ _CONNECTED = """
                CASE WHEN r.rolbypassrls THEN 'rolbypassrls' END,
                CASE WHEN r.rolreplication THEN 'rolreplication' END,
                CASE WHEN r.rolcreaterole THEN 'rolcreaterole' END,
-               CASE WHEN r.rolcreatedb THEN 'rolcreatedb' END], NULL) AS attributes,
+               CASE WHEN r.rolcreatedb THEN 'rolcreatedb' END,
+               CASE WHEN r.rolcanlogin THEN 'rolcanlogin' END], NULL) AS attributes,
            -- Whoever owns the database is a pg_database_owner, which is told with what it owns.
            ARRAY(SELECT o.rolname::text FROM pg_roles o
                  WHERE o.oid <> r.oid AND o.rolname <> 'pg_database_owner'
@@ -67,6 +68,16 @@ _OTHERS = """
     FROM pg_roles WHERE rolname = ANY ($1::text[]) ORDER BY rolname
 """
 
+_MEMBERS = """
+    SELECT m.roleid::regrole::text AS name, pg_get_userbyid(m.member)::text AS member,
+           bool_or(m.inherit_option) AS inherits
+    FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.member
+        JOIN pg_roles seeing ON seeing.oid = m.roleid
+    WHERE seeing.rolname = ANY ($1::text[]) AND NOT r.rolsuper
+        AND (m.inherit_option OR m.set_option)
+    GROUP BY m.roleid, m.member ORDER BY name, member
+"""
+
 OLDEST_SERVER = 180_000
 
 _SHOWN = 5
@@ -76,6 +87,7 @@ _ATTRIBUTES = {
     "rolreplication": ("may copy the whole database by replication", "NOREPLICATION"),
     "rolcreaterole": ("may create roles", "NOCREATEROLE"),
     "rolcreatedb": ("may create databases", "NOCREATEDB"),
+    "rolcanlogin": ("may log in", "NOLOGIN"),
 }
 
 
@@ -171,10 +183,8 @@ def wrong_servers(roles: Sequence[Connected]) -> list[Finding]:
 def wrong_role(role: Connected) -> Iterator[Finding]:
     """Yield what a role is, or may, too much, apart from its privileges on tables."""
     subject = f"role {role.name}"
-    for attribute in role.attributes:
-        words, without = _ATTRIBUTES[attribute]
-        remedy = role.remedy(f"ALTER ROLE {role.quoted} {without}")
-        yield broken(Rule.ROLE_ATTRIBUTE, subject, f"the role {role.name} {words}", remedy)
+    declared = ROLES[role.expected]
+    yield from _wrong_attributes(role)
     if role.is_superuser:
         return  # is a member of everything
     if role.expected not in role.identities:
@@ -185,7 +195,7 @@ def wrong_role(role: Connected) -> Iterator[Finding]:
         yield broken(Rule.ROLE_MEMBER, subject, sentence, role.remedy(_left(role, OWNER)))
         return  # may what the owner may
     for other in role.memberships:
-        if other != role.expected and other not in ROLES[role.expected].memberships:
+        if other != role.expected and other not in declared.memberships:
             sentence = f"the role {role.name} is a member of {other}, and may what that may"
             yield broken(Rule.ROLE_MEMBER, subject, sentence, role.remedy(_left(role, other)))
     for place in role.creates:
@@ -199,11 +209,21 @@ def wrong_role(role: Connected) -> Iterator[Finding]:
         sentence = f"the role {role.name} has no USAGE on SCHEMA public"
         remedy = f"GRANT USAGE ON SCHEMA public TO {role.expected}"
         yield broken(Rule.PRIVILEGE_MISSING, subject, sentence, remedy)
-    if role.owns:
-        sentence = f"the role {role.name} owns {_first(role.owns)}"
+    if owns := _owned_beside(role, declared.owns):
+        sentence = f"the role {role.name} owns {_first(owns)}"
         owners = ", ".join(dict.fromkeys((role.quoted, role.expected)))
         remedy = f"REASSIGN OWNED BY {owners} TO {OWNER}"
+        if declared.owns:
+            remedy = f"let {OWNER} own it, or drop it"
         yield broken(Rule.ROLE_OWNS, subject, sentence, remedy)
+
+
+def _wrong_attributes(role: Connected) -> Iterator[Finding]:
+    for attribute in sorted(set(role.attributes) - ROLES[role.expected].attributes):
+        words, without = _ATTRIBUTES[attribute]
+        sentence = f"the role {role.name} {words}"
+        remedy = role.remedy(f"ALTER ROLE {role.quoted} {without}")
+        yield broken(Rule.ROLE_ATTRIBUTE, f"role {role.name}", sentence, remedy)
 
 
 async def wrong_others(pool: MovePool, roles: Sequence[Connected]) -> list[Finding]:
@@ -224,6 +244,23 @@ async def wrong_others(pool: MovePool, roles: Sequence[Connected]) -> list[Findi
     ]
 
 
+async def wrong_members(pool: MovePool) -> list[Finding]:
+    """Return a finding for each member of a role that sees rows of every project.
+
+    A superuser may all that anyway. Whoever made a role may grant it (ADMIN), which is not told.
+    """
+    return [
+        broken(
+            Rule.ROLE_MEMBER,
+            f"role {row['member']}",
+            f"the role {row['member']} is a member of {row['name']}, which sees every project",
+            f"REVOKE {row['name']} FROM {quoted(row['member'])}",
+        )
+        for row in await pool.call(_MEMBERS, sorted(SEEING))
+        if row["inherits"] or (row["name"], row["member"]) not in BECOME
+    ]
+
+
 def quoted(name: str) -> str:
     """Return a name as SQL needs it when it may be any name."""
     return '"' + name.replace('"', '""') + '"'
@@ -233,6 +270,12 @@ def _left(role: Connected, other: str) -> str:
     if other in role.granted:
         return f"REVOKE {quoted(other)} FROM {role.quoted}"
     return f"revoke the membership through which {role.name} is a member of {other}"
+
+
+def _owned_beside(role: Connected, functions: Iterable[str]) -> list[str]:
+    # As its schema is named where the search_path is another.
+    mine = tuple(f"function {path}{name}(" for name in functions for path in ("", "public."))
+    return [what for what in role.owns if not mine or not what.startswith(mine)]
 
 
 def _first(names: Sequence[str]) -> str:

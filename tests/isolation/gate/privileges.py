@@ -1,8 +1,8 @@
 """What can be granted and revoked: on tables, columns, sequences, functions, and elsewhere."""
 # ruff: noqa: S608 - the names in these statements come from the models
 
-from models.base import Base
 from models.roles import CONTROL_COLUMNS
+from models.tables import Base
 from tests.isolation.gate.breakage import breaks
 from worker.gate import Rule
 
@@ -132,6 +132,65 @@ _MAINTENANCE = {
         "GRANT EXECUTE ON FUNCTION pg_read_file(text) TO copydesk_maintenance",
         "the role copydesk_maintenance holds privileges on function pg_read_file(text)",
         ELSEWHERE,
+    ),
+}
+
+_SEEING = {
+    "contents for the search role": breaks(
+        "GRANT SELECT (content) ON document_versions TO copydesk_search",
+        "document_versions: copydesk_search has SELECT (content) on it, and must not",
+        EXCESS,
+    ),
+    "exports for the search role": breaks(
+        "GRANT SELECT ON exports TO copydesk_search",
+        "exports: copydesk_search has SELECT on it, and must not",
+        EXCESS,
+    ),
+    "search role that writes": breaks(
+        "GRANT UPDATE (metadata) ON document_versions TO copydesk_search",
+        "document_versions: copydesk_search has UPDATE (metadata) on it, and must not",
+        EXCESS,
+    ),
+    "metadata taken from the search role": breaks(
+        "REVOKE SELECT (metadata) ON document_versions FROM copydesk_search",
+        "document_versions: copydesk_search has no SELECT (metadata) on it",
+        MISSING,
+    ),
+    "move given to the search role": breaks(
+        "GRANT EXECUTE ON FUNCTION claim_executions TO copydesk_search",
+        "copydesk_search may call it, and must not",
+        EXCESS,
+    ),
+    "function of the search role's own": breaks(
+        "CREATE FUNCTION peek() RETURNS int LANGUAGE sql AS 'SELECT 1';"
+        "ALTER FUNCTION peek() OWNER TO copydesk_search",
+        "the role copydesk_search owns function peek()",
+        Rule.ROLE_OWNS,
+    ),
+    "backup role that writes": breaks(
+        "GRANT INSERT ON exports TO copydesk_backup",
+        "exports: copydesk_backup has INSERT on it, and must not",
+        EXCESS,
+    ),
+    "backup role that deletes": breaks(
+        "GRANT DELETE ON agent_executions TO copydesk_backup",
+        "agent_executions: copydesk_backup has DELETE on it, and must not",
+        EXCESS,
+    ),
+    "backup role without a table": breaks(
+        "REVOKE SELECT ON document_versions FROM copydesk_backup",
+        "document_versions: copydesk_backup has no SELECT",
+        MISSING,
+    ),
+    "backup role that counts on": breaks(
+        "GRANT USAGE ON SEQUENCE execution_events_id_seq TO copydesk_backup",
+        "execution_events_id_seq: copydesk_backup has USAGE on it, and must not",
+        EXCESS,
+    ),
+    "move given to the backup role": breaks(
+        "GRANT EXECUTE ON FUNCTION claim_executions TO copydesk_backup",
+        "copydesk_backup may call it, and must not",
+        EXCESS,
     ),
 }
 
@@ -316,6 +375,7 @@ PRIVILEGES = {
     **_APP_EXCESS,
     **_DISPATCH,
     **_MAINTENANCE,
+    **_SEEING,
     **_OPTIONS,
     **_FUNCTIONS,
     **_ELSEWHERE,

@@ -15,6 +15,7 @@ _WORDS = {
     "CREATEDB": "may create databases",
 }
 
+_SEES = ("SUPERUSER", "BYPASSRLS")
 _PROBED = ("copydesk_app", "copydesk_dispatch")
 
 _ATTRIBUTES = {
@@ -23,11 +24,31 @@ _ATTRIBUTES = {
         f"the role {role} {words}",
         ATTRIBUTE,
         *((Rule.READ_PAST_RLS,) if attribute == "BYPASSRLS" and role in _PROBED else ()),
+        *((Rule.FUNCTION_AS_OWNER,) if attribute in _SEES and role == "copydesk_search" else ()),
         undo=f"ALTER ROLE {role} NO{attribute}",
     )
-    for role in (*_PROBED, "copydesk_maintenance", "copydesk_owner")
+    for role in (*_PROBED, "copydesk_maintenance", "copydesk_search", "copydesk_owner")
     for attribute, words in _WORDS.items()
     if (role, attribute) != ("copydesk_owner", "CREATEDB")
+} | {
+    "search role that logs in": breaks(
+        "ALTER ROLE copydesk_search LOGIN",
+        "the role copydesk_search may log in",
+        ATTRIBUTE,
+        undo="ALTER ROLE copydesk_search NOLOGIN",
+    ),
+    "backup role with SUPERUSER": breaks(
+        "ALTER ROLE copydesk_backup SUPERUSER",
+        "the role copydesk_backup is a superuser",
+        ATTRIBUTE,
+        undo="ALTER ROLE copydesk_backup NOSUPERUSER",
+    ),
+    "backup role with CREATEROLE": breaks(
+        "ALTER ROLE copydesk_backup CREATEROLE",
+        "the role copydesk_backup may create roles",
+        ATTRIBUTE,
+        undo="ALTER ROLE copydesk_backup NOCREATEROLE",
+    ),
 }
 
 _MEMBERSHIPS = {
@@ -67,6 +88,36 @@ _MEMBERSHIPS = {
         "the role copydesk_app is a member of copydesk_maintenance, and may what that may",
         MEMBER,
         undo="REVOKE copydesk_maintenance FROM copydesk_app",
+    ),
+    "somebody in the search role": breaks(
+        "CREATE ROLE gate_person; GRANT copydesk_search TO gate_person",
+        "the role gate_person is a member of copydesk_search, which sees every project",
+        MEMBER,
+        undo="DROP ROLE gate_person",
+    ),
+    "owner that inherits from the search role": breaks(
+        "GRANT copydesk_search TO copydesk_owner WITH INHERIT TRUE",
+        "the role copydesk_owner is a member of copydesk_search, which sees every project",
+        MEMBER,
+        undo="GRANT copydesk_search TO copydesk_owner WITH INHERIT FALSE, SET TRUE",
+    ),
+    "owner in the backup role": breaks(
+        "GRANT copydesk_backup TO copydesk_owner WITH INHERIT FALSE",
+        "the role copydesk_owner is a member of copydesk_backup, which sees every project",
+        MEMBER,
+        undo="REVOKE copydesk_backup FROM copydesk_owner",
+    ),
+    "search role in the app role": breaks(
+        "GRANT copydesk_app TO copydesk_search WITH INHERIT FALSE",
+        "the role copydesk_search is a member of copydesk_app, and may what that may",
+        MEMBER,
+        undo="REVOKE copydesk_app FROM copydesk_search",
+    ),
+    "backup role in the app role": breaks(
+        "GRANT copydesk_app TO copydesk_backup WITH INHERIT FALSE",
+        "the role copydesk_backup is a member of copydesk_app, and may what that may",
+        MEMBER,
+        undo="REVOKE copydesk_app FROM copydesk_backup",
     ),
     "maintenance role in the owner": breaks(
         "GRANT copydesk_owner TO copydesk_maintenance WITH INHERIT FALSE",

@@ -48,7 +48,8 @@ ROUTES = {
     "definer function without a search path": breaks(
         f"{_LEAK} SECURITY DEFINER RETURN (SELECT e FROM exports e)",
         "function everything(): is SECURITY DEFINER without a fixed search_path;"
-        " copydesk_app, copydesk_dispatch, copydesk_maintenance may call it",
+        " copydesk_app, copydesk_dispatch, copydesk_maintenance, copydesk_search, copydesk_backup"
+        " may call it",
         Rule.FUNCTION_AS_OWNER,
     ),
     "definer function of the owner without a search path": breaks(
@@ -67,6 +68,7 @@ ROUTES = {
         "ALTER FUNCTION everything() OWNER TO copydesk_search",
         "function everything(): runs as copydesk_search, who sees rows of every project",
         Rule.FUNCTION_AS_OWNER,
+        Rule.ROLE_OWNS,
     ),
     "definer function of a member of the dispatch role, for the maintenance role": breaks(
         "CREATE ROLE gate_member IN ROLE copydesk_dispatch;"

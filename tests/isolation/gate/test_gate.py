@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from models.roles import APP, DISPATCH, MAINTENANCE, SEARCH
+from models.roles import APP, BACKUP, DISPATCH, MAINTENANCE, SEARCH
 from tests.isolation.gate.breakage import Breakage, by_hand, goes_red
 from tests.isolation.gate.harmless import HARMLESS
 from tests.isolation.gate.keys import KEYS
@@ -37,7 +37,7 @@ async def test_nothing_is_wrong_with_a_migrated_database(bench: Bench) -> None:
     examination = await examined(await bench.database())
 
     assert examination.findings == []
-    assert examination.checked["roles"] == [APP, DISPATCH, MAINTENANCE]
+    assert examination.checked["roles"] == [APP, DISPATCH, MAINTENANCE, SEARCH, BACKUP]
     assert sorted(examination.checked["project_owned_tables"]) == sorted(PROJECT_OWNED)
     assert sorted(examination.checked["other_tables"]) == sorted(NO_PROJECT_DATA)
     assert set(examination.checked["rules"]) == set(Rule)
@@ -78,6 +78,15 @@ def test_what_is_expected_opens_nothing() -> None:
     assert [*dispatch.tables] == ["agent_executions"]
     assert dispatch.tables["agent_executions"]["UPDATE"] == frozenset({"lease_expires_at"})
     assert {each.role for each in EXEMPTIONS} == {DISPATCH, SEARCH}
+    for name in (SEARCH, BACKUP):
+        assert all([*held] == ["SELECT"] for held in EXPECTED[name].tables.values())
+    seen = EXPECTED[SEARCH].tables["document_versions"]["SELECT"]
+    assert seen is not None
+    assert "content" not in seen
+    assert "rolcanlogin" not in EXPECTED[SEARCH].attributes
+    assert [role.name for role in EXPECTED.values() if "rolbypassrls" in role.attributes] == [
+        BACKUP
+    ]
     assert all(each.reason for each in EXEMPTIONS)
     assert all(NO_PROJECT_DATA.values())
     assert set(NO_PROJECT_DATA).isdisjoint(PROJECT_OWNED)
