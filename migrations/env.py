@@ -15,10 +15,11 @@ from alembic.util import CommandError
 from sqlalchemy import Connection
 
 from migrations.operations import completing, register
+from migrations.session import SESSION
 from models.declarations import statements
 from models.tables import Base
 from worker.errors import CopydeskError
-from worker.migrate import SESSION, owner_session
+from worker.migrate import owner_session
 from worker.settings import read_settings, secret
 
 

@@ -2,15 +2,18 @@
 
 Every command works on one connection that holds the migration lock, so that two upgraders take
 turns, and acts as `copydesk_owner`, whoever connected: an administrator or the owner itself.
+Where a table stays locked by somebody else, the migration at hand is undone and tried again.
 Alembic keeps its context in module globals: run one command at a time in a process.
 """
 
 from __future__ import annotations
 
+import asyncio
 from argparse import Namespace
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import asyncpg
@@ -26,23 +29,19 @@ from sqlalchemy.pool import NullPool
 
 import migrations
 from migrations.preparation import Fault, faults, prepare
+from migrations.session import SESSION
 from models.roles import OWNER
 from worker.addresses import DIRECT, connection_options
 from worker.errors import CopydeskError, DatabaseUnavailableError, DatabaseUntrustedError
 from worker.ledger.faults import translate
 
 LOCK = 0x636F_7079_6465_736B  # "copydesk"
-LOCK_WAIT = "120s"  # how long to wait for another migration to end
-# How long to wait for a table: whoever comes after a waiting migration waits too.
-TABLE_LOCK_WAIT = "10s"
+LOCK_WAIT = 120  # seconds to wait for another migration to end
+LOCK_LOOK = 0.2
+# Seconds before a migration is tried again that did not get a table.
+AGAIN = (1, 2, 4, 8, 8, 8)
 CONNECT_SECONDS = 10
-# What every migration runs under. Functions may name each other before they exist.
-SESSION = (
-    f"SET ROLE {OWNER}",
-    "SET search_path = public",
-    "SET check_function_bodies = off",
-    f"SET lock_timeout = '{TABLE_LOCK_WAIT}'",
-)
+_LOCKED_OUT = {"55P03", "40P01"}  # lock_timeout, and a deadlock that was broken
 INI = Path(migrations.__path__[0]) / "alembic.ini"
 
 
@@ -52,22 +51,38 @@ class MigrationError(CopydeskError):
     code = "migration_failed"
 
 
-async def upgrade(url: str, revision: str = "head") -> list[str]:
+class TableLockedError(MigrationError):
+    """A migration could not get a table, which somebody else's transaction has kept locked."""
+
+    code = "migration_locked_out"
+    retryable = True
+
+
+Say = Callable[[str], None]
+
+
+def _say_nothing(_sentence: str) -> None:
+    pass
+
+
+async def upgrade(url: str, revision: str = "head", *, say: Say = _say_nothing) -> list[str]:
     """Prepare roles and database, then migrate up; `url` is an administrator's or the owner's.
 
-    Returns what the connected role could not repair, one sentence each.
+    Returns what the connected role could not repair, one sentence each. `say` is told each time a
+    migration has to be tried again.
 
     Raises:
         MigrationError: roles are missing and may not be created, or a migration failed.
+        TableLockedError: a table stayed locked, time and again.
     """
     left = await prepare_database(url)
-    await _run(url, lambda config: command.upgrade(config, revision))
+    await _run_again(url, lambda config: command.upgrade(config, revision), say)
     return left
 
 
-async def downgrade(url: str, revision: str) -> None:
+async def downgrade(url: str, revision: str, *, say: Say = _say_nothing) -> None:
     """Migrate down to `revision`, or to nothing with `base`. Roles stay."""
-    await _run(url, lambda config: command.downgrade(config, revision))
+    await _run_again(url, lambda config: command.downgrade(config, revision), say)
 
 
 async def current(url: str) -> str | None:
@@ -199,23 +214,42 @@ async def connected(url: str) -> AsyncIterator[AsyncConnection]:
 
 
 async def _take_turn(connection: AsyncConnection) -> None:
-    await connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_WAIT}'"))
-    try:
-        await connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": LOCK})
-    except DBAPIError as error:
-        raise MigrationError(
-            f"another migration of this database has not ended within {LOCK_WAIT}; "
-            "wait for it, or end it, and run the command again"
-        ) from error
-    await connection.commit()
+    """Wait for the migration lock by looking, time and again, whether it is free.
+
+    A statement that waited for it would keep its snapshot, and the migration that has the lock may
+    build an index, which waits for older snapshots to go: for each other, that is.
+    """
+    deadline = monotonic() + LOCK_WAIT
+    while True:
+        mine = await connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": LOCK})
+        await connection.commit()
+        if mine:
+            return
+        if monotonic() > deadline:
+            raise MigrationError(
+                f"another migration of this database has not ended within {LOCK_WAIT} s; "
+                "wait for it, or end it, and run the command again"
+            )
+        await asyncio.sleep(LOCK_LOOK)
 
 
-async def _run(url: str, act: Callable[[Config], None]) -> None:
+async def _run_again(url: str, act: Callable[[Config], object], say: Say) -> None:
+    """Run a command, and run it again where a table was locked; migrations that ended stay."""
+    for seconds in AGAIN:
+        try:
+            return await _run(url, act)
+        except TableLockedError as error:
+            say(f"{error.message}; trying again in {seconds} s")
+        await asyncio.sleep(seconds)
+    return await _run(url, act)
+
+
+async def _run(url: str, act: Callable[[Config], object]) -> None:
     async with owner_session(url) as connection:
         await connection.run_sync(_run_alembic, act)
 
 
-def _run_alembic(connection: Connection, act: Callable[[Config], None]) -> None:
+def _run_alembic(connection: Connection, act: Callable[[Config], object]) -> None:
     config = Config(INI, cmd_opts=Namespace(quiet=True))
     config.attributes["connection"] = connection
     try:
@@ -225,7 +259,9 @@ def _run_alembic(connection: Connection, act: Callable[[Config], None]) -> None:
     except CommandError as error:
         raise MigrationError(str(error)) from error
     except DBAPIError as error:
-        raise MigrationError(f"PostgreSQL refused, nothing was kept: {error.orig}") from error
+        if getattr(error.orig, "sqlstate", None) in _LOCKED_OUT:
+            raise TableLockedError("somebody else's transaction kept a table locked") from error
+        raise MigrationError(f"PostgreSQL refused the migration: {error.orig}") from error
 
 
 def _current(connection: Connection) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import subprocess
 import sys
@@ -14,45 +13,16 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 import migrations
 from models.declarations import statements
 from models.roles import APP, SEARCH
 from models.tables import Base
-from tests.support.databases import DatabaseUrls, fresh_database
-from tests.support.waiting import until
+from tests.migrations.schemas import REVISIONS, ROOT, STEPS, load, schema_of, settled_schema
+from tests.support.databases import DatabaseUrls
 from worker import migrate
-from worker.embedded.postgres import postgres_programs
 from worker.errors import CopydeskError, DatabaseUnavailableError
-
-ROOT = Path(migrate.__file__).parents[1]
-REVISIONS = [
-    script.revision for script in ScriptDirectory.from_config(Config(migrate.INI)).walk_revisions()
-][::-1]
-
-
-def schema_of(url: str) -> str:
-    """Dump the schema, without the key that is new in every dump."""
-    dump = [str(postgres_programs() / "pg_dump"), "--schema-only", "--dbname", url]
-    found = subprocess.run(dump, check=True, capture_output=True, text=True, cwd="/").stdout
-    return "\n".join(line for line in found.splitlines() if not line.startswith("\\"))
-
-
-def load(url: str, sql: str) -> None:
-    """Execute a script with psql, and stop at the first error."""
-    psql = str(postgres_programs() / "psql")
-    script = [psql, "--quiet", "--no-psqlrc", "-v", "ON_ERROR_STOP=1", "-d", url]
-    done = subprocess.run(script, input=sql, check=False, capture_output=True, text=True, cwd="/")
-    assert done.returncode == 0, done.stderr
-
-
-async def settled_schema(url: str) -> str:
-    """Dump, restore elsewhere, dump again: PostgreSQL settles on one spelling of expressions."""
-    async with fresh_database(url, template="template0") as second:
-        load(second.admin, schema_of(url))
-        return schema_of(second.admin)
 
 
 def build_from_models(connection: Connection) -> None:
@@ -79,7 +49,7 @@ async def test_migrations_go_up_and_down_and_up_again(empty_database: str) -> No
     """Going down leaves the roles and Alembic's own table, nothing else."""
     assert await migrate.current(empty_database) is None
     await migrate.upgrade(empty_database)
-    up = schema_of(empty_database)
+    up = await schema_of(empty_database)
     assert await migrate.current(empty_database) == migrate.head_revision()
 
     await migrate.downgrade(empty_database, "base")
@@ -95,21 +65,31 @@ async def test_migrations_go_up_and_down_and_up_again(empty_database: str) -> No
     await connection.close()
 
     await migrate.upgrade(empty_database)
-    assert schema_of(empty_database) == up
+    assert await schema_of(empty_database) == up
     assert await migrate.check(empty_database) == []
 
 
-@pytest.mark.parametrize("revision", REVISIONS)
-async def test_each_migration_can_be_undone(empty_database: str, revision: str) -> None:
-    """One step down from a revision gives the schema of the revision before."""
-    before = REVISIONS[REVISIONS.index(revision) - 1] if revision != REVISIONS[0] else None
-    await migrate.upgrade(empty_database, before or "0001_initial")
-    if before is None:
-        await migrate.downgrade(empty_database, "base")
-    schema = schema_of(empty_database)
-    await migrate.upgrade(empty_database, revision)
-    await migrate.downgrade(empty_database, before or "base")
-    assert schema_of(empty_database) == schema
+async def test_each_step_can_be_taken_back_and_taken_again(empty_database: str) -> None:
+    """The stairway: up one, down one, up one, to the head, and the schema is what it was.
+
+    The whole schema counts: owners, grants to roles on everything in it, the database's own.
+    """
+    await migrate.upgrade(empty_database, REVISIONS[0])
+    await migrate.downgrade(empty_database, "base")  # Alembic's own table stays
+    levels = set()
+    for before, revision in STEPS:
+        below = await schema_of(empty_database, "--create")
+        await migrate.upgrade(empty_database, revision)
+        above = await schema_of(empty_database, "--create")
+        levels |= {below, above}
+
+        await migrate.downgrade(empty_database, before)
+        assert await schema_of(empty_database, "--create") == below, revision
+        await migrate.upgrade(empty_database, revision)
+        assert await schema_of(empty_database, "--create") == above, revision
+    assert len(levels) > 1
+    assert await migrate.current(empty_database) == migrate.head_revision()
+    assert await migrate.check(empty_database) == []
 
 
 async def test_migrations_and_models_make_the_same_schema(
@@ -124,10 +104,10 @@ async def test_migrations_and_models_make_the_same_schema(
 
 async def test_upgrading_twice_changes_nothing(database: DatabaseUrls) -> None:
     """An upgrade of a database at the head is a no-op, also for the owner without other rights."""
-    schema = schema_of(database.admin)
+    schema = await schema_of(database.admin)
     assert await migrate.upgrade(database.owner) == []
     assert await migrate.check(database.owner) == []
-    assert schema_of(database.admin) == schema
+    assert await schema_of(database.admin) == schema
 
 
 async def test_a_generated_migration_repairs_and_its_undoing_restores(
@@ -152,7 +132,7 @@ async def test_a_generated_migration_repairs_and_its_undoing_restores(
         for statement in by_hand:
             await connection.exec_driver_sql(statement)
         await connection.commit()
-    drifted, told = schema_of(database.admin), await migrate.check(database.admin)
+    drifted, told = await schema_of(database.admin), await migrate.check(database.admin)
 
     def here(config: Config) -> Config:
         places = os.pathsep.join((str(migrate.INI.parent / "versions"), str(tmp_path)))
@@ -172,24 +152,7 @@ async def test_a_generated_migration_repairs_and_its_undoing_restores(
     await migrate._run(database.admin, lambda config: command.check(here(config)))
     await migrate._run(database.admin, lambda config: command.downgrade(here(config), "-1"))
     assert await migrate.check(database.admin) == told
-    assert schema_of(database.admin) == drifted
-
-
-async def test_two_upgraders_take_turns(empty_database: str) -> None:
-    """The second waits for the first one's lock, and then finds the work done."""
-    holder = await asyncpg.connect(empty_database)
-    await holder.execute("SELECT pg_advisory_lock($1)", migrate.LOCK)
-    upgrade = asyncio.create_task(migrate.upgrade(empty_database))
-    waiting = (
-        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted "
-        "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-    )
-    await until(lambda: holder.fetchval(waiting))
-    assert not upgrade.done()
-    assert await migrate.current(empty_database) is None
-    await holder.close()
-    await upgrade
-    assert await migrate.current(empty_database) == migrate.head_revision()
+    assert await schema_of(database.admin) == drifted
 
 
 async def test_an_old_database_is_told_to_upgrade(empty_database: str) -> None:
@@ -256,5 +219,5 @@ async def test_the_migrations_can_be_written_out_as_sql(empty_database: str) -> 
     await migrate.prepare_database(empty_database)
     script = alembic("upgrade", "head", "--sql", url=None)
     assert script.returncode == 0, script.stderr
-    load(empty_database, script.stdout)
+    await load(empty_database, script.stdout)
     assert await migrate.check(empty_database) == []

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from worker.cli.door import FAILED, door
+from worker.cli.door import FAILED, door, say
 from worker.settings import Settings, secret
 
 
@@ -26,7 +26,7 @@ def upgrade(
         from worker import migrate  # noqa: PLC0415 - Alembic takes a while to import
 
         url = _owner_url(settings)
-        for left in await migrate.upgrade(url, revision):
+        for left in await migrate.upgrade(url, revision, say=say):
             typer.echo(f"not repaired: {left}", err=True)
         typer.echo(f"at {await migrate.current(url)}")
 
@@ -43,7 +43,7 @@ def downgrade(
         from worker import migrate  # noqa: PLC0415
 
         url = _owner_url(settings)
-        await migrate.downgrade(url, revision)
+        await migrate.downgrade(url, revision, say=say)
         typer.echo(f"at {await migrate.current(url) or 'base'}")
 
     door(context).run(work)
