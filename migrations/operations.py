@@ -2,7 +2,8 @@
 
 `complete` runs after Alembic's own comparison, for `check` and for `revision` alike. It frames the
 operations found so far with those for functions, triggers, row level security, policies and grants,
-gives the migration its number, and lists what no migration can repair as comments.
+has indexes built beside their tables, gives the migration its number, and lists what no migration
+can repair as comments.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Dialect, MetaData, text
 
+from migrations.indexes import IndexOp, standing_tables, taken_out, without_index_changes
 from migrations.preparation import faults
 from models.comparison import Change, Comparison, compare, plan, table_keys
 
@@ -47,6 +49,16 @@ def render(context: AutogenContext, operation: StatementsOp) -> list[str]:
     return [
         f"op.execute({_argument(statement, context.dialect)})" for statement in operation.statements
     ]
+
+
+def render_index(context: AutogenContext, operation: IndexOp) -> list[str]:
+    """Return the call that builds or drops an index beside its table."""
+    verb = "drop_index" if operation.definition is None else "build_index"
+    context.imports.add(f"from migrations.beside import {verb}")
+    arguments = [_literal(each) for each in (operation.name, operation.definition) if each]
+    if operation.unique and operation.definition:
+        arguments.append("unique=True")
+    return [f"{verb}({', '.join(arguments)})"]
 
 
 def _argument(sql: str, dialect: Dialect) -> str:
@@ -86,16 +98,15 @@ def completing(metadata: MetaData, statements: Callable[[], list[str]]) -> Hook:
         comparison = compare(connection, metadata, statements(), version_table)
         script = scripts[0]
         upgrade, downgrade = script.upgrade_ops_list[-1], script.downgrade_ops_list[-1]
+        standing = standing_tables(upgrade.ops, comparison)
+        upgrade.ops = without_index_changes(upgrade.ops, standing)
+        downgrade.ops = without_index_changes(downgrade.ops, standing)
         steps = plan(comparison, frozenset(_settled(upgrade.ops, comparison)))
-        first, last = steps.up()
         unrepaired = [StatementsOp(fault.sentence, ()) for fault in found]
-        upgrade.ops = [*_operations(first), *upgrade.ops, *_operations(last), *unrepaired]
-        first, last = steps.down()
-        downgrade.ops = [
-            *_operations(first),
-            *_without_indexes_of_dropped_tables(downgrade.ops),
-            *_operations(last),
-        ]
+        upgrade.ops = [*_framed(steps.up(), upgrade.ops, standing), *unrepaired]
+        downgrade.ops = _framed(
+            steps.down(), _without_indexes_of_dropped_tables(downgrade.ops), standing
+        )
         if context.script is not None:
             script.rev_id = _numbered(context.script, script.message or "")
 
@@ -103,8 +114,20 @@ def completing(metadata: MetaData, statements: Callable[[], list[str]]) -> Hook:
 
 
 def register() -> None:
-    """Tell Alembic how to render our operation. May be called again."""
+    """Tell Alembic how to render our operations. May be called again."""
     renderers.dispatch_for(StatementsOp, replace=True)(render)
+    renderers.dispatch_for(IndexOp, replace=True)(render_index)
+
+
+def _framed(
+    steps: tuple[list[Change], list[Change]],
+    operations: list[ops.MigrateOperation],
+    standing: frozenset[str],
+) -> list[ops.MigrateOperation]:
+    """Put our steps around Alembic's operations, and indexes of standing tables before all."""
+    before, first = taken_out(steps[0], standing)
+    after, last = taken_out(steps[1], standing)
+    return [*before, *after, *_operations(first), *operations, *_operations(last)]
 
 
 def _operations(changes: Iterable[Change]) -> list[ops.MigrateOperation]:

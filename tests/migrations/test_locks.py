@@ -1,4 +1,4 @@
-"""Locks of migrations: taken in turns, and waited for a short while.
+"""Locks of migrations: taken in turns, waited for a short while, and taken anew after a cut.
 
 Migrations run as processes of their own here, as they do in life; what holds them up are plain
 transactions of somebody else.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import asyncpg
 import pytest
@@ -19,8 +20,10 @@ from tests.support.databases import DatabaseUrls
 from tests.support.waiting import until
 from worker import migrate
 
-BEFORE = "0002_fence_by_place"
+BEFORE, BUILDS = "0002_fence_by_place", "0003_write_less"
+"""A revision that builds indexes beside the table, and the one it comes from."""
 
+WRITER = "UPDATE agent_executions SET priority = 1"
 READER = "SELECT count(*) FROM agent_executions"
 
 _SESSIONS = """
@@ -31,6 +34,10 @@ _HELD_UP = """
     SELECT FROM pg_stat_activity
     WHERE datname = current_database() AND application_name = 'copydesk migrate'
         AND wait_event_type = 'Lock' AND query LIKE $1
+"""
+_LEFT_BEHIND = """
+    SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+    WHERE NOT i.indisvalid OR c.relname ~ '_(next|former)$'
 """
 
 
@@ -58,6 +65,14 @@ async def transaction(url: str, statement: str) -> AsyncIterator[Transaction]:
         await connection.close()
 
 
+async def add_execution(database: DatabaseUrls) -> None:
+    """Record one execution that is pending."""
+    user = await database.add_user()
+    await database.ask(
+        "SELECT enqueue_execution($1, 'review', '{}', $2)", await database.add_project(user), user
+    )
+
+
 async def test_two_upgraders_take_turns(empty_database: str) -> None:
     """The second waits for the first one's lock, and then finds the work done."""
     holder = await asyncpg.connect(empty_database)
@@ -71,11 +86,29 @@ async def test_two_upgraders_take_turns(empty_database: str) -> None:
     assert await migrate.current(empty_database) == migrate.head_revision()
 
 
+async def test_who_waits_for_its_turn_is_not_waited_for(database: DatabaseUrls) -> None:
+    """An index is built to the end while a second upgrader waits for the first.
+
+    A build waits for every snapshot that is older; one kept by a waiting upgrader would be a
+    deadlock of the two.
+    """
+    await migrate.downgrade(database.admin, BEFORE)
+    await add_execution(database)
+    upgrader = partial(copydesk_db, database.admin, "upgrade")
+    async with transaction(database.admin, WRITER) as writer, upgrader() as first:
+        await until(lambda: held_up(database, "CREATE INDEX%"))
+        async with upgrader() as second:
+            await until(lambda: sessions(database, 2))
+            await writer.rollback()
+            answers = await asyncio.gather(said(first), said(second))
+    assert [*answers] == [(0, f"at {migrate.head_revision()}\n")] * 2
+
+
 async def test_a_migration_that_does_not_get_a_table_says_so_and_tries_again(
     database: DatabaseUrls,
 ) -> None:
     """It gives up after a short while, so that nobody waits behind it for long, and comes again."""
-    await migrate.downgrade(database.admin, BEFORE)
+    await migrate.downgrade(database.admin, BEFORE)  # from here on, without builds
     async with copydesk_db(database.admin, "downgrade", "base") as down:
         async with transaction(database.admin, READER):
             await until(lambda: held_up(database, "DROP %"))
@@ -99,3 +132,34 @@ async def test_a_table_that_stays_locked_ends_the_command_with_not_now(
             await migrate.downgrade(database.admin, "base", say=told.append)
     assert len(told) == 2
     assert locked.value.retryable
+
+
+@pytest.mark.parametrize("direction", ["upgrade", "downgrade"])
+@pytest.mark.parametrize(
+    ("holds", "cut_in"), [(WRITER, "CREATE INDEX%"), (READER, "DROP INDEX%")], ids=["build", "drop"]
+)
+async def test_a_migration_that_was_killed_while_it_built_an_index_is_run_again(
+    database: DatabaseUrls, direction: str, holds: str, cut_in: str
+) -> None:
+    """Killed with an index half built, or with the old one still there: the next run ends well.
+
+    A build waits for those who write, the drop of the old index for those who read as well.
+    """
+    begin, goal = (BEFORE, BUILDS) if direction == "upgrade" else (BUILDS, BEFORE)
+    await migrate.downgrade(database.admin, begin)
+    await add_execution(database)
+    async with (
+        transaction(database.admin, holds),
+        copydesk_db(database.admin, direction, goal) as cut,
+    ):
+        await until(lambda: held_up(database, cut_in))
+        cut.kill()
+        # The server finds out by itself, while the other transaction is still there.
+        await until(lambda: sessions(database, 0))
+    assert await database.ask(_LEFT_BEHIND) != []
+
+    async with copydesk_db(database.admin, direction, goal) as again:
+        assert await said(again) == (0, f"at {goal}\n")
+    assert await database.ask(_LEFT_BEHIND) == []
+    await migrate.upgrade(database.admin)
+    assert await migrate.check(database.admin) == []

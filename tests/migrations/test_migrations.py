@@ -6,12 +6,9 @@ import os
 import subprocess
 import sys
 import traceback
-from pathlib import Path
 
 import asyncpg
 import pytest
-from alembic import command
-from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 
@@ -108,51 +105,6 @@ async def test_upgrading_twice_changes_nothing(database: DatabaseUrls) -> None:
     assert await migrate.upgrade(database.owner) == []
     assert await migrate.check(database.owner) == []
     assert await schema_of(database.admin) == schema
-
-
-async def test_a_generated_migration_repairs_and_its_undoing_restores(
-    database: DatabaseUrls, tmp_path: Path
-) -> None:
-    """What autogenerate writes into a file is executable, complete and exact, both ways."""
-    awkward = """SELECT ' :name \\:x \\ %s %% "quoted" '' $1'::text -- :done
-
-        AS "Odd \""""
-    by_hand = (
-        f"CREATE FUNCTION awkward() RETURNS text LANGUAGE sql AS $a$ {awkward} $a$",
-        "GRANT EXECUTE ON FUNCTION awkward() TO copydesk_app",
-        "DROP POLICY project_guard ON exports",
-        "CREATE TABLE extra (id integer CHECK (id IN (1, 2)))",
-        "ALTER TABLE extra ENABLE ROW LEVEL SECURITY",
-        "CREATE POLICY everybody ON extra USING (true)",
-        "GRANT SELECT ON extra TO copydesk_app",
-        "ALTER TABLE users ADD phone text",
-        "DROP INDEX idx_agent_output",
-    )
-    async with migrate.owner_session(database.admin) as connection:
-        for statement in by_hand:
-            await connection.exec_driver_sql(statement)
-        await connection.commit()
-    drifted, told = await schema_of(database.admin), await migrate.check(database.admin)
-
-    def here(config: Config) -> Config:
-        places = os.pathsep.join((str(migrate.INI.parent / "versions"), str(tmp_path)))
-        config.set_main_option("version_locations", places)
-        return config
-
-    def generate(config: Config) -> None:
-        command.revision(
-            here(config), message="Back to order", autogenerate=True, version_path=str(tmp_path)
-        )
-
-    await migrate._run(database.admin, generate)
-    number = f"{len(REVISIONS) + 1:04d}"
-    assert f"{number}_back_to_order.py" in os.listdir(tmp_path)  # noqa: PTH208 - async, too
-
-    await migrate._run(database.admin, lambda config: command.upgrade(here(config), "head"))
-    await migrate._run(database.admin, lambda config: command.check(here(config)))
-    await migrate._run(database.admin, lambda config: command.downgrade(here(config), "-1"))
-    assert await migrate.check(database.admin) == told
-    assert await schema_of(database.admin) == drifted
 
 
 async def test_an_old_database_is_told_to_upgrade(empty_database: str) -> None:
