@@ -26,9 +26,9 @@ SCRATCH = "copydesk_declared"
 # A function is replaced in place as long as what stands before this, its signature, is the same.
 _SIGNATURE_END = "\n LANGUAGE "
 # Kinds whose parts go from one state to another in a single step.
-_IN_PLACE = frozenset({"option", "storage", "function", "owner", "grant"})
+_IN_PLACE = frozenset({"option", "storage", "statistics", "function", "owner", "grant"})
 # Kinds whose parts need no statement of their own when what they stand on goes.
-_VANISHING = frozenset({"option", "storage", "row security", "owner", "grant"})
+_VANISHING = frozenset({"option", "storage", "statistics", "row security", "owner", "grant"})
 
 Act = Literal["drop", "create", "replace", "describe"]
 _OPPOSITE: dict[Act, Act] = {

@@ -160,6 +160,35 @@ REPAIRED = {
         "storage of agent_executions.error_message exists and is not declared",
         "ALTER TABLE agent_executions ALTER error_message SET STORAGE MAIN",
     ),
+    "statistics of a column": drift(
+        "statistics of workers.name exists and is not declared",
+        "ALTER TABLE workers ALTER name SET STATISTICS 500",
+    ),
+    "statistics of a column with content": drift(
+        "statistics of document_versions.content is declared and missing",
+        "ALTER TABLE document_versions ALTER content SET STATISTICS DEFAULT",
+    ),
+    "number of distinct values": drift(
+        "column option n_distinct of workers.name exists and is not declared",
+        "ALTER TABLE workers ALTER name SET (n_distinct = 7)",
+    ),
+    "extended statistics": drift(
+        "extended statistics spying on agent_executions exists and is not declared",
+        "CREATE STATISTICS spying ON agent_type, status FROM agent_executions",
+        "ALTER STATISTICS spying SET STATISTICS 500",
+    ),
+    "check constraint not validated": drift(
+        "constraint check_document_versions_base_version on document_versions differs",
+        "ALTER TABLE document_versions DROP CONSTRAINT check_document_versions_base_version",
+        "ALTER TABLE document_versions ADD CONSTRAINT check_document_versions_base_version"
+        " CHECK (base_version < version) NOT VALID",
+    ),
+    "check constraint not enforced": drift(
+        "constraint check_document_versions_version on document_versions differs",
+        "ALTER TABLE document_versions DROP CONSTRAINT check_document_versions_version",
+        "ALTER TABLE document_versions ADD CONSTRAINT check_document_versions_version"
+        " CHECK (version >= 1) NOT ENFORCED",
+    ),
     "view added": drift(
         "view everything exists and is not declared",
         "CREATE VIEW everything AS SELECT * FROM projects",
@@ -193,6 +222,26 @@ REPORTED = {
         "ALTER TABLE exports DROP CONSTRAINT fk_exports_project_id",
         "ALTER TABLE exports ADD CONSTRAINT fk_exports_project_id FOREIGN KEY (project_id)"
         " REFERENCES projects",
+    ),
+    "foreign key not enforced": drift(
+        "fk_exports_project_id",
+        "ALTER TABLE exports ALTER CONSTRAINT fk_exports_project_id NOT ENFORCED",
+    ),
+    "column not validated as not null": drift(
+        "column users.name differs",
+        "ALTER TABLE users ALTER name DROP NOT NULL",
+        "ALTER TABLE users ADD NOT NULL name NOT VALID",
+    ),
+    "compression of a column": drift(
+        "column document_versions.content differs",
+        "ALTER TABLE document_versions ALTER content SET COMPRESSION pglz",
+    ),
+    "options of an identity": drift(
+        "column execution_events.id differs",
+        "ALTER TABLE execution_events ALTER id SET CACHE 100",
+    ),
+    "replica identity": drift(
+        "table exports differs", "ALTER TABLE exports REPLICA IDENTITY NOTHING"
     ),
     "table no longer survives a crash": drift(
         "table workers differs: it is `UNLOGGED TABLE`, declared is `TABLE`",
