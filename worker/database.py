@@ -16,9 +16,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
 
 from worker.addresses import connection_options, statement_cache_size
-from worker.errors import CopydeskError, DatabaseUnavailableError
+from worker.errors import DatabaseUnavailableError
 from worker.identifiers import parse_project
 from worker.ledger.faults import FAULTS, translate
+from worker.ledger.schema import READ_REVISION, explained
 
 _BIND = text("SELECT set_config('app.project_id', :project, true)")
 
@@ -97,13 +98,21 @@ class Database:
                 async with connection.begin():
                     yield connection
         except DBAPIError as error:
-            raise _translated(error) from None
+            raise await explained(_inner(error), self._read_revision) from None
         except FAULTS as error:
             raise translate(error) from None
         except TimeoutError:
             raise DatabaseUnavailableError(
                 "no free connection to PostgreSQL within 30 s; raise COPYDESK_POOL_SIZE"
             ) from None
+
+    async def _read_revision(self) -> str | None:
+        try:
+            async with self._engine.connect() as connection:
+                found: str | None = await connection.scalar(text(READ_REVISION))
+        except DBAPIError as error:
+            raise _inner(error) from None
+        return found
 
     async def close(self) -> None:
         """Close every connection."""
@@ -116,7 +125,7 @@ def _give_up_read_only(context: ExceptionContext) -> None:
     context.is_disconnect |= isinstance(cause, asyncpg.ReadOnlySQLTransactionError)
 
 
-def _translated(error: DBAPIError) -> CopydeskError:
+def _inner(error: DBAPIError) -> BaseException:
     # SQLAlchemy wraps the driver's error in one of its own; the inner one has the SQLSTATE.
     wrapped = error.orig
-    return translate((wrapped and wrapped.__cause__) or wrapped or error)
+    return (wrapped and wrapped.__cause__) or wrapped or error

@@ -119,6 +119,13 @@ class RedisUnavailableError(CopydeskError):
     retryable = True
 
 
+class SchemaMismatchError(CopydeskError):
+    """The schema is not the one this code works with; the same call succeeds once it is."""
+
+    code = "schema_mismatch"
+    retryable = True
+
+
 class AgentsLeakedError(CopydeskError):
     """As many agents as a worker has slots did not heed a stop and still run; start it again."""
 

@@ -111,9 +111,29 @@ async def test_an_old_database_is_told_to_upgrade(empty_database: str) -> None:
     """Checking compares nothing before the database is at the head, and says what to do."""
     told = await migrate.check(empty_database)
     assert told[-1] == (
-        f"the database is at revision none, the code expects {migrate.head_revision()}: "
+        f"the schema is at revision none, this copydesk works with {migrate.head_revision()}: "
         "run `copydesk db upgrade`"
     )
+
+
+async def test_a_later_database_is_told_to_be_one(database: DatabaseUrls) -> None:
+    """No command moves a schema of a later copydesk; each says which one can."""
+    await database.ask("UPDATE alembic_version SET version_num = '9999_later'")
+    head = migrate.head_revision()
+    said = (
+        f"the schema is at revision 9999_later, this copydesk works with {head}: install the "
+        f"copydesk that has 9999_later, or with that one run `copydesk db downgrade {head}`"
+    )
+    assert await migrate.check(database.admin) == [said]
+    for command_ in (
+        migrate.upgrade(database.admin),
+        migrate.downgrade(database.admin, "base"),
+        migrate.revision(database.admin, "nothing"),
+    ):
+        with pytest.raises(migrate.MigrationError) as refused:
+            await command_
+        assert refused.value.message == said
+    assert await migrate.current(database.admin) == "9999_later"
 
 
 async def test_a_database_the_owner_cannot_work_in_is_told(database: DatabaseUrls) -> None:

@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.databases import DatabaseUrls
 from tests.support.workers import environment, worker_process
 from worker.settings import Settings
@@ -67,6 +69,22 @@ async def test_an_unmigrated_database_is_refused_with_the_remedy(
     )
     assert code == 2
     assert "copydesk db upgrade" in log
+    assert len(log.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("revision", "remedy"),
+    [("0000_before", "copydesk db upgrade"), ("9999_after", "install the copydesk that has 9999")],
+)
+async def test_a_schema_of_another_release_is_refused_with_the_remedy(
+    settings: Settings, database: DatabaseUrls, tmp_path: Path, revision: str, remedy: str
+) -> None:
+    """Too old or too new: the line names both revisions and what to do."""
+    await database.ask("UPDATE alembic_version SET version_num = $1", revision)
+    code, log = await refused(settings, tmp_path)
+    assert code == 2
+    assert f"at revision {revision}" in log
+    assert remedy in log
     assert len(log.strip().splitlines()) == 1
 
 

@@ -17,6 +17,7 @@ from worker.errors import (
     NotFoundError,
     OutputInvalidError,
     ProjectRequiredError,
+    SchemaMismatchError,
     ScopeConflictError,
     SettingsError,
 )
@@ -66,16 +67,19 @@ _REMEDIES = {
             "it wants TLS (sslmode=verify-full in the URL)"
         ),
     ),
-    "28": ("database_login_refused", "PostgreSQL refused the login; check role and password"),
+    "28": (
+        "database_login_refused",
+        "PostgreSQL refused the login; check role and password (`copydesk db upgrade` makes roles)",
+    ),
     "3D": ("database_missing", "there is no such database; check the URL"),
-    "42P01": ("schema_missing", "a table is missing; run `copydesk db upgrade`"),
-    "42883": ("schema_missing", "a function is missing; run `copydesk db upgrade`"),
     "42501": ("database_forbidden", "PostgreSQL forbids this role to do that"),
     "26000": _FORGETFUL,
     "42P05": _FORGETFUL,
     "42704": ("project_required", "no project scope is set in this transaction"),
     "22P02": ("project_required", "no project scope is set in this transaction"),
 }
+
+_LACKING = {"42P01": "table", "42703": "column", "42883": "function"}
 
 
 def translate(error: BaseException) -> CopydeskError:
@@ -97,7 +101,22 @@ def translate(error: BaseException) -> CopydeskError:
         return CopydeskError(
             f"the statement could not be sent ({type(error).__name__})", code="database_refused"
         )
-    return _by_state(state, error)
+    return _misfit(state) if doubts_schema(state) else _by_state(state, error)
+
+
+def doubts_schema(state: str | None) -> bool:
+    """Whether a statement, which is a constant of ours, did not fit the schema (class 42)."""
+    return state is not None and state.startswith("42") and state not in _REMEDIES
+
+
+def _misfit(state: str) -> SchemaMismatchError:
+    if what := _LACKING.get(state):
+        return SchemaMismatchError(
+            f"a {what} is missing; run `copydesk db upgrade`", code="schema_missing"
+        )
+    return SchemaMismatchError(
+        f"the schema does not fit this copydesk (SQLSTATE {state}); run `copydesk db check`"
+    )
 
 
 def _untrusted(error: BaseException) -> DatabaseUntrustedError | None:

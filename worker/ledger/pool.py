@@ -16,7 +16,8 @@ import asyncpg
 
 from worker.addresses import connection_options
 from worker.errors import CopydeskError
-from worker.ledger.faults import FAULTS, translate
+from worker.ledger.faults import FAULTS
+from worker.ledger.schema import READ_REVISION, explained
 
 Check = Callable[[list[Any]], None]
 
@@ -63,24 +64,33 @@ class MovePool:
             CopydeskError: what PostgreSQL's fault means; `retryable` where trying again may help.
         """
         try:
-            connection = self._take() or await self._wait_or_open()
-            keep = False
-            try:
-                rows = await self._run(connection, statement, arguments, check)
-                keep = True
-            except (asyncpg.PostgresError, CopydeskError) as error:
-                keep = not _spoils(error)
-                raise
-            except (AttributeError, RuntimeError):
-                # The driver and uvloop stumble over a link that is cut between two steps of a call.
-                if connection.is_closed():
-                    raise asyncpg.ConnectionDoesNotExistError("the connection was cut") from None
-                raise
-            finally:
-                self._give_back(connection, keep=keep)
+            return await self._call(statement, arguments, check)
         except FAULTS as error:
-            raise translate(error) from None
+            raise await explained(error, self._read_revision) from None
+
+    async def _call(
+        self, statement: str, arguments: tuple[object, ...] = (), check: Check | None = None
+    ) -> list[Any]:
+        connection = self._take() or await self._wait_or_open()
+        keep = False
+        try:
+            rows = await self._run(connection, statement, arguments, check)
+            keep = True
+        except (asyncpg.PostgresError, CopydeskError) as error:
+            keep = not _spoils(error)
+            raise
+        except (AttributeError, RuntimeError):
+            # The driver and uvloop stumble over a link that is cut between two steps of a call.
+            if connection.is_closed():
+                raise asyncpg.ConnectionDoesNotExistError("the connection was cut") from None
+            raise
+        finally:
+            self._give_back(connection, keep=keep)
         return rows
+
+    async def _read_revision(self) -> str | None:
+        rows = await self._call(READ_REVISION)
+        return rows[0]["version_num"] if rows else None
 
     async def _run(
         self,
