@@ -80,17 +80,50 @@ SEARCH_COLUMNS = {
     "agent_executions": ("id", "project_id", "output_data"),
 }
 
+# What moves change of an execution, and what they write of its versions, exports and events: never
+# an id, which would tell whether another project has it, and never a table as a whole, which would
+# allow to lock it.
+MOVED_COLUMNS = (
+    "attempt",
+    "cancel_requested_at",
+    "completed_at",
+    "error_code",
+    "error_message",
+    "failures",
+    "lease_expires_at",
+    "max_attempts",
+    "output_data",
+    "scheduled_at",
+    "started_at",
+    "status",
+    "worker",
+)
+_EVENT_COLUMNS = ("project_id", "execution_id", "event", "attempt", "worker", "at", "detail")
+_VERSION_COLUMNS = (
+    *("project_id", "document_type", "version", "content", "metadata", "readability_score"),
+    *("grammar_score", "created_by", "execution_id", "attempt", "base_version"),
+)
+_EXPORT_COLUMNS = (
+    *("project_id", "status", "manifest", "file_path", "expires_at"),
+    *("execution_id", "attempt"),
+)
+
+
+def _of(verb: str, columns: tuple[str, ...]) -> str:
+    return f"{verb} ({', '.join(columns)})"
+
+
 TABLE_GRANTS = {
     (APP, "users"): "SELECT, INSERT",
     (APP, "projects"): "SELECT, INSERT, UPDATE (name, status, current_step)",
-    (APP, "agent_executions"): "SELECT, INSERT, UPDATE",
-    (APP, "execution_events"): "SELECT, INSERT",
-    (APP, "document_versions"): "SELECT, INSERT",
-    (APP, "exports"): "SELECT, INSERT, UPDATE (status)",
+    (APP, "agent_executions"): f"SELECT, INSERT, {_of('UPDATE', MOVED_COLUMNS)}",
+    (APP, "execution_events"): f"SELECT, {_of('INSERT', _EVENT_COLUMNS)}",
+    (APP, "document_versions"): f"SELECT, {_of('INSERT', _VERSION_COLUMNS)}",
+    (APP, "exports"): f"SELECT, {_of('INSERT', _EXPORT_COLUMNS)}, UPDATE (status)",
     (APP, "workers"): "SELECT, INSERT, UPDATE, DELETE",
     (APP, "alembic_version"): "SELECT",
     (DISPATCH, "agent_executions"): (
-        f"SELECT ({', '.join(CONTROL_COLUMNS)}), UPDATE (lease_expires_at)"
+        f"{_of('SELECT', CONTROL_COLUMNS)}, UPDATE (lease_expires_at)"
     ),
     (MAINTENANCE, "users"): "SELECT, INSERT, MAINTAIN",
     # A row is locked by whoever may update one of its columns: this one is kept by a trigger.
@@ -104,10 +137,7 @@ TABLE_GRANTS = {
     (MAINTENANCE, "exports"): "SELECT, INSERT, DELETE, MAINTAIN, UPDATE (status)",
     (MAINTENANCE, "workers"): "MAINTAIN",
     (MAINTENANCE, "alembic_version"): "SELECT",
-    **{
-        (SEARCH, table): f"SELECT ({', '.join(columns)})"
-        for table, columns in SEARCH_COLUMNS.items()
-    },
+    **{(SEARCH, table): _of("SELECT", columns) for table, columns in SEARCH_COLUMNS.items()},
 }
 
 FUNCTION_GRANTS = {

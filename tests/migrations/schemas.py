@@ -7,6 +7,7 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import groupby
 from pathlib import Path
 
 from alembic.config import Config
@@ -37,9 +38,14 @@ async def _run(program: str, *arguments: str, given: str = "") -> str:
 
 
 async def schema_of(url: str, *options: str) -> str:
-    """Dump the schema with owners and grants, without the key that is new in every dump."""
+    """Dump the schema with owners and grants, without the key that is new in every dump.
+
+    Grants on one object stand in the order in which they were given, which says nothing: sorted.
+    """
     found = await _run("pg_dump", "--schema-only", *options, "--dbname", url)
-    return "\n".join(line for line in found.splitlines() if not line.startswith("\\"))
+    lines = [line for line in found.splitlines() if not line.startswith("\\")]
+    runs = groupby(lines, key=lambda line: line.startswith("GRANT "))
+    return "\n".join(line for grants, run in runs for line in (sorted(run) if grants else run))
 
 
 async def load(url: str, sql: str) -> None:

@@ -92,7 +92,10 @@ async def test_each_step_can_be_taken_back_and_taken_again(empty_database: str) 
 async def test_migrations_and_models_make_the_same_schema(
     database: DatabaseUrls, empty_database: str
 ) -> None:
-    """Dumps of both are equal to the last character: indexes, storage, identity, grants, all."""
+    """Dumps of both are equal to the last character: indexes, storage, identity, grants, all.
+
+    But for the order in which roles were granted something.
+    """
     await migrate.prepare_database(empty_database)
     async with migrate.owner_session(empty_database) as connection:
         await connection.run_sync(build_from_models)

@@ -196,8 +196,8 @@ _SEEING = {
 
 _OPTIONS = {
     "grant missing": breaks(
-        "REVOKE INSERT ON exports FROM copydesk_app",
-        "exports: copydesk_app has no INSERT on it",
+        "REVOKE INSERT ON agent_executions FROM copydesk_app",
+        "agent_executions: copydesk_app has no INSERT on it",
         MISSING,
     ),
     "grant on some columns missing": breaks(

@@ -50,6 +50,8 @@ TABLES = {
         "ALTER TABLE exports RENAME project_id TO project",
         "exports: has no column project_id",
         Rule.PROJECT_COLUMN,
+        Rule.PRIVILEGE_EXCESS,  # grants are on columns
+        Rule.PRIVILEGE_MISSING,
     ),
     "table without a project": breaks(
         "CREATE TABLE notes (note text)",
