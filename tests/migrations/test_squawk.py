@@ -16,10 +16,18 @@ from pathlib import Path
 import pytest
 
 from migrations.session import SESSION
+from models.tables import Base
 from tests.migrations.schemas import REVISIONS, ROOT
 
 SQUAWK = Path(sys.executable).with_name("squawk")
 STEP = re.compile(r"^(?=BEGIN;\n\n(?:CREATE TABLE alembic_version|-- Running))", re.MULTILINE)
+
+# Statements that wait for all who use a table, and keep everybody out who comes after.
+SHUTS_OUT = re.compile(
+    r"^(?:(?:CREATE|DROP) (?:POLICY|TRIGGER) .*? ON|LOCK TABLE"
+    r"|ALTER TABLE(?! \w+ (?:SET|RESET) \(|.* STATISTICS)) (?P<table>\w+)",
+    re.MULTILINE,
+)
 
 
 @dataclass(frozen=True)
@@ -97,11 +105,25 @@ def written_out(direction: str) -> dict[str, str]:
     return found
 
 
+def late(sql: str) -> list[str]:
+    """Return the tables that are shut before `agent_executions` where both are; each once."""
+    tables = list(dict.fromkeys(match["table"] for match in SHUTS_OUT.finditer(sql)))
+    project_owned = [table for table in tables if table in Base.metadata.tables]
+    first = "agent_executions"
+    return project_owned[: project_owned.index(first)] if first in project_owned else []
+
+
 @pytest.fixture(scope="module")
-def findings(tmp_path_factory: pytest.TempPathFactory) -> list[Finding]:
+def steps() -> dict[str, str]:
+    """The SQL of all steps, both ways."""
+    found = written_out("upgrade") | written_out("downgrade")
+    assert set(found) == {f"{way} {each}" for way in ("up", "down") for each in REVISIONS}
+    return found
+
+
+@pytest.fixture(scope="module")
+def findings(steps: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> list[Finding]:
     """All that is found in all steps, both ways."""
-    steps = written_out("upgrade") | written_out("downgrade")
-    assert set(steps) == {f"{way} {each}" for way in ("up", "down") for each in REVISIONS}
     return squawk(tmp_path_factory.mktemp("sql"), steps)
 
 
@@ -137,6 +159,30 @@ def test_a_migration_that_breaks_a_rule_would_be_seen(
     found = squawk(tmp_path, {"up 0099_bad": script})
     assert [each.rule for each in found] == [rule]
     assert not any(why.covers(found[0]) for why in ACCEPTED)
+
+
+def test_the_table_that_moves_begin_with_is_shut_first(steps: dict[str, str]) -> None:
+    """Otherwise a move that has it waits for the migration, and the migration for the move."""
+    in_use = {step: sql for step, sql in steps.items() if REVISIONS[0] not in step}
+    assert {step: late(sql) for step, sql in in_use.items() if late(sql)} == {}
+
+
+def test_a_table_that_is_shut_too_early_would_be_seen() -> None:
+    """By a policy, a trigger, a constraint; settings of storage and statistics shut nobody out."""
+    last = "ALTER TABLE agent_executions ADD COLUMN a text;"
+    for early in (
+        "DROP POLICY project_guard ON exports;",
+        "CREATE TRIGGER t BEFORE UPDATE ON exports FOR EACH ROW EXECUTE FUNCTION f();",
+        "ALTER TABLE exports ADD CONSTRAINT c CHECK (a > 0) NOT VALID;",
+        "ALTER TABLE exports ALTER COLUMN status SET DEFAULT 'x';",
+    ):
+        assert late(f"{early}\n{last}") == ["exports"]
+        assert late(f"LOCK TABLE agent_executions;\n{early}\n{last}") == []
+    for harmless in (
+        "ALTER TABLE exports SET (fillfactor = 60);",
+        "ALTER TABLE exports ALTER COLUMN status SET STATISTICS 0;",
+    ):
+        assert late(f"{harmless}\n{last}") == []
 
 
 @pytest.mark.parametrize("left_out", ["lock_timeout", "statement_timeout"])
