@@ -10,11 +10,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from time import monotonic
 
 import asyncpg
 import pytest
 from asyncpg.transaction import Transaction
 
+from migrations.session import TABLE_LOCK_WAIT
 from tests.migrations.schemas import copydesk_db, said
 from tests.support.databases import DatabaseUrls
 from tests.support.waiting import until
@@ -118,6 +120,23 @@ async def test_a_migration_that_does_not_get_a_table_says_so_and_tries_again(
     again = "somebody else's transaction kept a table locked; trying again in 1 s"
     assert told == f"copydesk: {again}\n"
     assert (code, rest) == (0, "at base\n")
+
+
+async def test_whoever_comes_behind_a_waiting_migration_waits_no_longer_than_it_does(
+    database: DatabaseUrls,
+) -> None:
+    """The migration waits for a reader, the writer for the migration, until that gives up."""
+    await migrate.downgrade(database.admin, BEFORE)
+    async with (
+        transaction(database.admin, READER),
+        copydesk_db(database.admin, "downgrade", "base"),
+        database.oracle() as writer,
+    ):
+        await until(lambda: held_up(database, "DROP %"))
+        since = monotonic()
+        await writer.execute(WRITER)
+        waited = monotonic() - since
+    assert waited < float(TABLE_LOCK_WAIT.removesuffix("s")) + 1.5
 
 
 async def test_a_table_that_stays_locked_ends_the_command_with_not_now(
