@@ -115,6 +115,22 @@ async def _commands(url: str, number: int) -> list[tuple[str, ...]]:
     ]
 
 
+async def _disk(ground: Ground, number: int) -> list[tuple[str, ...]]:
+    await ground.oracle.execute("VACUUM")
+    rows = await ground.oracle.fetch(
+        "SELECT relname::text AS name, pg_relation_size(oid) AS heap, pg_indexes_size(oid) AS "
+        "indexes, pg_total_relation_size(oid) - pg_relation_size(oid) - pg_indexes_size(oid) AS "
+        "toast FROM pg_class WHERE relname IN ('agent_executions', 'execution_events', "
+        "'document_versions') ORDER BY relname"
+    )
+    parts = ("heap", "indexes", "toast")
+    return [
+        (row["name"], *(f"{row[part] / number:.0f}" for part in parts), f"{total / number:.0f}")
+        for row in rows
+        for total in (sum(row[part] for part in parts),)
+    ]
+
+
 async def measure(stage: Stage, slots: int, projects: int, number: int) -> str:
     """Drain, and return what was seen as a page."""
     await stage.prepare()
@@ -143,6 +159,7 @@ async def measure(stage: Stage, slots: int, projects: int, number: int) -> str:
                 await spy.wait()
             samples = parts(raw.read().decode())
         await ground.check(number)
+        disk = await _disk(ground, number)
         rate = number / await ground.seconds()
     total, each = samples.total(), used.python / (number - done) * 1e6
     worker: list[tuple[str, ...]] = [
@@ -157,6 +174,8 @@ async def measure(stage: Stage, slots: int, projects: int, number: int) -> str:
         + markdown(("PostgreSQL", "us", "calls", "WAL bytes", "statement"), statements)
         + "\n"
         + markdown(("Redis", "us", "calls"), commands)
+        + "\n"
+        + markdown(("bytes on disk", "rows", "indexes", "long values", "all"), disk)
     )
 
 
