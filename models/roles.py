@@ -159,6 +159,7 @@ FUNCTION_GRANTS = {
         "retry_executions",
         "record_progress",
         "read_documents",
+        "read_executions",
         "find_containing",
     ),
     DISPATCH: ("extend_leases", "find_due", "find_expired", "find_former", "find_projects"),

@@ -176,15 +176,13 @@ class Client(Overview):
         """
         project = parse_project(project_id)
         correlation = _id("correlation_id", correlation_id)
-        async with self._database.project(project, snapshot=True) as session:
-            return await read_status(session, project, correlation)
+        return await read_status(self._pool, project, correlation)
 
     async def execution(self, project_id: UUID | str, execution_id: UUID | str) -> ExecutionReport:
         """Return one execution; NotFoundError where the project has no such."""
         project = parse_project(project_id)
         execution = _id("execution_id", execution_id)
-        async with self._database.project(project, snapshot=True) as session:
-            found = await read_execution(session, project, execution)
+        found = await read_execution(self._pool, project, execution)
         if found is None:
             raise NotFoundError("execution_id: the project has no such execution")
         return found

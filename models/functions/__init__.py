@@ -21,6 +21,7 @@ ORDER = (
     "retry_executions",
     "record_progress",
     "read_documents",
+    "read_executions",
     "extend_leases",
     "find_due",
     "find_expired",

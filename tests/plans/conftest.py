@@ -55,6 +55,7 @@ async def working(place: Place, project: UUID, book: Book) -> AsyncIterator[Site
         pools = [MovePool(url, size=1) for url in (place.database.app, place.database.dispatch)]
         yield Site(
             database,
+            pools[0],
             Ledger(pools[0], worker="w1:1:test", input_limit=10_000),
             Dispatch(pools[1]),
             ProjectReader(pools[0], project),

@@ -13,7 +13,7 @@ from tests.ledger.desk import AGENTS, LEASE
 from worker import readings
 from worker.database import Database
 from worker.documents import ProjectReader
-from worker.ledger import Completion, Dispatch, Failure, Ledger, Progress, Release
+from worker.ledger import Completion, Dispatch, Failure, Ledger, MovePool, Progress, Release
 from worker.ledger.records import Cancellation, Claim, DraftRow
 from worker.requests import EnqueueRequest
 
@@ -25,6 +25,7 @@ class Site:
     """A project in a database, and all that may be asked of it."""
 
     database: Database
+    pool: MovePool
     ledger: Ledger
     dispatch: Dispatch
     reader: ProjectReader
@@ -68,21 +69,11 @@ _LETTERS = {"agent_type": None, "since": None, "limit": 20}
 # name -> how it is asked, and how many pages it may touch at most.
 READINGS: dict[str, list[tuple[Step, int]]] = {
     "read_status": [
-        (
-            lambda site: site.read(
-                lambda s: readings.read_status(s, site.project, site.correlation)
-            ),
-            60,
-        ),
-        (_reads("read_status", uuid4()), 20),
+        (lambda site: readings.read_status(site.pool, site.project, site.correlation), 60),
+        (lambda site: readings.read_status(site.pool, site.project, uuid4()), 20),
     ],
     "read_execution": [
-        (
-            lambda site: site.read(
-                lambda s: readings.read_execution(s, site.project, site.execution)
-            ),
-            60,
-        ),
+        (lambda site: readings.read_execution(site.pool, site.project, site.execution), 60),
     ],
     "list_documents": [(_reads("list_documents"), 300)],
     "read_document": [

@@ -2,10 +2,10 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import event
 
 from models.states import Event, State
 from tests.ledger.desk import Desk, completion, draft, failure, release
@@ -194,24 +194,24 @@ async def test_a_report_is_of_one_moment(client: Client, desk: Desk) -> None:
     assert len(seen) > 1
 
 
-async def test_a_status_is_one_statement_in_one_transaction(client: Client, desk: Desk) -> None:
+async def test_a_status_is_one_call_which_is_one_transaction(
+    client: Client, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """However many executions there are, the database is asked once, for the project."""
     correlation = uuid4()
     await desk.ledger.enqueue_many([desk.request(correlation_id=correlation) for _ in range(50)])
-    await client.status(desk.project, correlation)
-    statements: list[str] = []
-    event.listen(
-        client._database.sync_engine,
-        "before_cursor_execute",
-        lambda *given: statements.append(given[2]),
-    )
+    asked: list[tuple[object, ...]] = []
+    call = client._pool.call
 
+    async def listening(statement: str, *given: object) -> list[Any]:
+        asked.append((statement.partition("FROM ")[2], given[0]))
+        return await call(statement, *given)
+
+    monkeypatch.setattr(client._pool, "call", listening)
     status = await client.status(desk.project, correlation)
 
     assert len(status.executions) == 50
-    [scope, reading] = statements
-    assert "set_config('app.project_id'" in scope
-    assert "agent_executions.project_id =" in reading
+    assert asked == [("read_executions($1, $2, $3)", desk.project)]
 
 
 async def test_an_unknown_correlation_id_stands_for_nothing(client: Client, desk: Desk) -> None:

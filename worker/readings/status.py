@@ -4,16 +4,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, func, select
-from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
-from sqlalchemy.ext.asyncio import AsyncSession
-
-from models.documents import DocumentVersion, Export
-from models.executions import AgentExecution, ExecutionEvent
 from models.states import Event
 from worker.identifiers import parse_id
+from worker.ledger import MovePool
 from worker.ledger.records import NEVER
 from worker.reports import AttemptReport, EventReport, ExecutionReport, StatusReport
+from worker.strict_json import decode
+
+_READ = (
+    "SELECT execution_id, project_id, correlation_id, agent_type, status, attempt, failures, "
+    "max_attempts, priority, requested_by, created_at, least(scheduled_at, $4) AS scheduled_at, "
+    "started_at, completed_at, cancel_requested_at, worker, error_code, error_message, output, "
+    "retry_of, events, versions, exports FROM read_executions($1, $2, $3)"
+)
 
 _ENDINGS = {
     Event.COMPLETED,
@@ -26,133 +29,41 @@ _ENDINGS = {
 }
 
 
-async def read_status(
-    session: AsyncSession, project_id: UUID, correlation_id: UUID | str
-) -> StatusReport:
-    """Return everything that stands under a correlation id in the session's project.
+async def read_status(pool: MovePool, project_id: UUID, correlation_id: UUID | str) -> StatusReport:
+    """Return everything that stands under a correlation id in a project.
 
     An id that stands for nothing here is answered with an empty list, whether or not another
     project knows it.
     """
     correlation = parse_id(correlation_id)
-    rows = await session.execute(
-        _executions(project_id)
-        .where(AgentExecution.correlation_id == correlation)
-        .order_by(AgentExecution.created_at, AgentExecution.id)
-    )
+    rows = await pool.call(_READ, project_id, correlation, None, NEVER)
     return StatusReport(
         project_id=project_id,
         correlation_id=correlation,
-        executions=[_report(row) for row in rows.mappings()],
+        executions=[_report(row) for row in rows],
     )
 
 
 async def read_execution(
-    session: AsyncSession, project_id: UUID, execution_id: UUID
+    pool: MovePool, project_id: UUID, execution_id: UUID
 ) -> ExecutionReport | None:
-    """Return one execution of the session's project; None where it has no such."""
-    rows = await session.execute(_executions(project_id).where(AgentExecution.id == execution_id))
-    row = rows.mappings().one_or_none()
-    return None if row is None else _report(row)
-
-
-def _executions(project_id: UUID) -> Select[*tuple[Any, ...]]:
-    execution = AgentExecution
-    return select(
-        execution.id.label("execution_id"),
-        execution.project_id,
-        execution.correlation_id,
-        execution.agent_type,
-        execution.status,
-        execution.attempt,
-        execution.failures,
-        execution.max_attempts,
-        execution.priority,
-        execution.requested_by,
-        execution.created_at,
-        func.least(execution.scheduled_at, NEVER).label("scheduled_at"),
-        execution.started_at,
-        execution.completed_at,
-        execution.cancel_requested_at,
-        execution.worker,
-        execution.error_code,
-        execution.error_message,
-        execution.output_data.label("output"),
-        execution.retry_of,
-        _events().label("events"),
-        _versions().label("versions"),
-        _exports().label("exports"),
-    ).where(execution.project_id == project_id)
-
-
-def _events() -> ColumnElement[Any]:
-    event = ExecutionEvent
-    return _list_of(
-        {
-            "event": event.event,
-            "attempt": event.attempt,
-            "worker": event.worker,
-            "at": event.at,
-            "detail": event.detail,
-        },
-        event,
-        event.id,
-    )
-
-
-def _versions() -> ColumnElement[Any]:
-    version = DocumentVersion
-    return _list_of(
-        {
-            "document_type": version.document_type,
-            "version": version.version,
-            "readability_score": version.readability_score,
-            "grammar_score": version.grammar_score,
-            "base_version": version.base_version,
-            "attempt": version.attempt,
-            "created_at": version.created_at,
-        },
-        version,
-        version.document_type,
-    )
-
-
-def _exports() -> ColumnElement[Any]:
-    export = Export
-    return _list_of(
-        {
-            "export_id": export.id,
-            "status": export.status,
-            "file_path": export.file_path,
-            "created_at": export.created_at,
-            "expires_at": export.expires_at,
-        },
-        export,
-        export.id,
-    )
-
-
-def _list_of(
-    fields: Mapping[str, Any],
-    table: type[ExecutionEvent | DocumentVersion | Export],
-    order: Any,  # noqa: ANN401 - an instrumented column of any type
-) -> ColumnElement[Any]:
-    pairs = [part for name, column in fields.items() for part in (name, column)]
-    rows = func.jsonb_agg(aggregate_order_by(func.jsonb_build_object(*pairs), order), type_=JSONB)
-    return (
-        select(func.coalesce(rows, func.jsonb_build_array(), type_=JSONB))
-        .where(
-            table.project_id == AgentExecution.project_id,
-            table.execution_id == AgentExecution.id,
-        )
-        .correlate(AgentExecution)
-        .scalar_subquery()
-    )
+    """Return one execution of a project; None where it has no such."""
+    rows = await pool.call(_READ, project_id, None, execution_id, NEVER)
+    return _report(rows[0]) if rows else None
 
 
 def _report(row: Mapping[Any, Any]) -> ExecutionReport:
-    events = [EventReport.model_validate(event) for event in row["events"]]
-    return ExecutionReport.model_validate({**row, "events": events, "attempts": _attempts(events)})
+    events = [EventReport.model_validate(event) for event in decode(row["events"])]
+    return ExecutionReport.model_validate(
+        {
+            **row,
+            "output": decode(row["output"]),
+            "events": events,
+            "attempts": _attempts(events),
+            "versions": decode(row["versions"]),
+            "exports": decode(row["exports"]),
+        }
+    )
 
 
 def _attempts(events: Sequence[EventReport]) -> list[AttemptReport]:
