@@ -9,6 +9,7 @@ import pytest
 
 from models.states import Event, State
 from tests.ledger.desk import Desk, completion, draft, failure, release
+from tests.support.databases import DatabaseUrls
 from worker.client import Client
 from worker.errors import InputInvalidError, NotFoundError, ProjectRequiredError
 from worker.ledger import Progress, Release
@@ -212,6 +213,22 @@ async def test_a_status_is_one_call_which_is_one_transaction(
 
     assert len(status.executions) == 50
     assert asked == [("read_executions($1, $2, $3)", desk.project)]
+
+
+async def test_a_status_is_asked_again_where_the_connection_was_cut(
+    client: Client, desk: Desk, database: DatabaseUrls
+) -> None:
+    """A client that was idle while PostgreSQL restarted notices nothing."""
+    recorded = await desk.enqueue()
+    await client.status(desk.project, recorded.correlation_id)
+    await database.ask(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+
+    status = await client.status(desk.project, recorded.correlation_id)
+
+    assert [report.execution_id for report in status.executions] == [recorded.execution_id]
 
 
 async def test_an_unknown_correlation_id_stands_for_nothing(client: Client, desk: Desk) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from models.states import Event
+from worker.errors import DatabaseUnavailableError
 from worker.identifiers import parse_id
 from worker.ledger import MovePool
 from worker.ledger.records import NEVER
@@ -36,7 +37,7 @@ async def read_status(pool: MovePool, project_id: UUID, correlation_id: UUID | s
     project knows it.
     """
     correlation = parse_id(correlation_id)
-    rows = await pool.call(_READ, project_id, correlation, None, NEVER)
+    rows = await _read(pool, project_id, correlation, None)
     return StatusReport(
         project_id=project_id,
         correlation_id=correlation,
@@ -48,8 +49,19 @@ async def read_execution(
     pool: MovePool, project_id: UUID, execution_id: UUID
 ) -> ExecutionReport | None:
     """Return one execution of a project; None where it has no such."""
-    rows = await pool.call(_READ, project_id, None, execution_id, NEVER)
+    rows = await _read(pool, project_id, None, execution_id)
     return _report(rows[0]) if rows else None
+
+
+async def _read(
+    pool: MovePool, project_id: UUID, correlation_id: UUID | None, execution_id: UUID | None
+) -> list[Any]:
+    asked = (project_id, correlation_id, execution_id, NEVER)
+    try:
+        return await pool.call(_READ, *asked)
+    except DatabaseUnavailableError:
+        # A connection may have been cut since it was last used; a reading can be asked again.
+        return await pool.call(_READ, *asked)
 
 
 def _report(row: Mapping[Any, Any]) -> ExecutionReport:
