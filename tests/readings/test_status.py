@@ -2,19 +2,23 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from pydantic import SecretStr
 
 from models.states import Event, State
 from tests.ledger.desk import Desk, completion, draft, failure, release
 from tests.support.databases import DatabaseUrls
+from tests.support.postgres_link import broken_link
 from worker.client import Client
 from worker.errors import InputInvalidError, NotFoundError, ProjectRequiredError
 from worker.ledger import Progress, Release
 from worker.ledger.records import ExportRow
 from worker.reports import ExecutionReport
+from worker.settings import Settings
 
 
 async def report_of(client: Client, desk: Desk, correlation: UUID) -> ExecutionReport:
@@ -216,18 +220,18 @@ async def test_a_status_is_one_call_which_is_one_transaction(
 
 
 async def test_a_status_is_asked_again_where_the_connection_was_cut(
-    client: Client, desk: Desk, database: DatabaseUrls
+    settings: Settings, desk: Desk, database: DatabaseUrls, tmp_path: Path
 ) -> None:
-    """A client that was idle while PostgreSQL restarted notices nothing."""
+    """Whoever only reads notices nothing of a connection that goes in the middle of it."""
     recorded = await desk.enqueue()
-    await client.status(desk.project, recorded.correlation_id)
-    await database.ask(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    )
+    async with broken_link(database.app, tmp_path) as link:
+        url = SecretStr(link.url)
+        async with Client(settings.model_copy(update={"database_url": url})) as client:
+            await client.status(desk.project, recorded.correlation_id)
+            link.cut("read_executions")
+            status = await client.status(desk.project, recorded.correlation_id)
 
-    status = await client.status(desk.project, recorded.correlation_id)
-
+    assert link.lost == 1
     assert [report.execution_id for report in status.executions] == [recorded.execution_id]
 
 
