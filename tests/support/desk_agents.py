@@ -209,7 +209,7 @@ async def stubborn(context: RunContext, input: Gate) -> Outcome:  # noqa: A002
         try:
             await asyncio.sleep(0.01)
         except asyncio.CancelledError:
-            continue
+            input.begun.with_name("asked_to_stop").touch()
     return by(context)
 
 

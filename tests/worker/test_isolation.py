@@ -213,6 +213,7 @@ async def test_work_that_was_done_before_the_stop_was_noticed_is_kept(
         execution = await desk.enqueue("own_stubborn", desk.gate())
         await desk.begun()
         await desk.client.cancel(desk.project, execution)
+        await until((desk.directory / "asked_to_stop").exists, what="the agent is asked to stop")
         desk.open_gate()
         report = await desk.final(execution)
     assert report.status == State.COMPLETED
