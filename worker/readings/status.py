@@ -1,6 +1,7 @@
 """Status: one consistent picture of the executions of a correlation id."""
 
 from collections.abc import Mapping, Sequence
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from worker.ledger.records import NEVER
 from worker.reports import AttemptReport, EventReport, ExecutionReport, StatusReport
 from worker.strict_json import decode
 
+_SOON = 1.0
 _READ = (
     "SELECT execution_id, project_id, correlation_id, agent_type, status, attempt, failures, "
     "max_attempts, priority, requested_by, created_at, least(scheduled_at, $4) AS scheduled_at, "
@@ -57,10 +59,14 @@ async def _read(
     pool: MovePool, project_id: UUID, correlation_id: UUID | None, execution_id: UUID | None
 ) -> list[Any]:
     asked = (project_id, correlation_id, execution_id, NEVER)
+    began = monotonic()
     try:
         return await pool.call(_READ, *asked)
     except DatabaseUnavailableError:
-        # A connection may have been cut since it was last used; a reading can be asked again.
+        # A connection may have been cut since it was last used; a reading can be asked again. What
+        # took long was no such thing, and would take as long again.
+        if monotonic() - began > _SOON:
+            raise
         return await pool.call(_READ, *asked)
 
 
