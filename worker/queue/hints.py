@@ -14,16 +14,17 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from arq.connections import ArqRedis
-from arq.constants import job_key_prefix
 from redis.exceptions import RedisError
 
 from worker.backoff import Backoff
 from worker.identifiers import parse_id
 from worker.queue.envelope import FUNCTION, VERSION, Hint
 from worker.queue.outage import Outage
+from worker.queue.scripts import script
 
 PATIENCE = timedelta(seconds=1)
-_BATCH = 1000
+# In one call of the script, for which all of Redis waits.
+_BATCH = 250
 _OUTBOX = 100_000
 _ID = rb"([0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})"
 _WRITTEN = re.compile(
@@ -47,6 +48,7 @@ class HintSender:
 
     def __init__(self, redis: ArqRedis, *, patience: timedelta = PATIENCE) -> None:
         self._redis = redis
+        self._put = script(redis, "post")
         self._patience = patience.total_seconds()
         self._outage = Outage("hints", backoff=_PAUSE)
         self._outbox: list[HintToSend] = []
@@ -72,7 +74,7 @@ class HintSender:
             await self.send(hints)
 
     async def send(self, hints: Sequence[HintToSend]) -> bool:
-        """Send hints in one round trip; returns whether Redis took them.
+        """Send hints, 250 a round trip; returns whether Redis took them.
 
         A hint that stands in the queue already is left as it is. After a fault, hints are dropped
         for a moment instead of making every caller wait.
@@ -92,17 +94,12 @@ class HintSender:
 
     async def _send(self, hints: Sequence[HintToSend]) -> None:
         now = int(time.time() * 1000)
-        scores: dict[str, int] = {}
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for hint in hints:
-                job_id = str(hint.execution_id)
-                due = now if hint.due_at is None else int(hint.due_at.timestamp() * 1000)
-                scores[job_id] = due
-                kept = max(due - now, 0) + self._redis.expires_extra_ms
-                pipe.set(job_key_prefix + job_id, encode_hint(hint, now), px=kept)
-            # After the payloads, so that no id stands in the queue without one.
-            pipe.zadd(self._redis.default_queue_name, scores, nx=True)
-            await pipe.execute()
+        arguments: list[str | bytes | int] = []
+        for hint in hints:
+            due = now if hint.due_at is None else int(hint.due_at.timestamp() * 1000)
+            kept = max(due - now, 0) + self._redis.expires_extra_ms
+            arguments += (str(hint.execution_id), due, encode_hint(hint, now), kept)
+        await self._put([self._redis.default_queue_name], arguments)
 
 
 def encode_hint(hint: HintToSend, now_ms: int) -> bytes:

@@ -1,17 +1,16 @@
 """The moves of the queue, each one Lua call: claim, finish, extend, defer; whole or not at all.
 
-The scripts stand beside this file and say there what they take and give. Redis knows them by their
-digest, and is sent the text again where it has forgotten it.
+The scripts stand beside this file and say there what they take and give.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from importlib.resources import files
 
 from arq.connections import ArqRedis
 
 from worker.queue.claims import FULL_BATCH_BYTES, MOST_MESSAGES, Batch
+from worker.queue.scripts import script
 
 _AT_ONCE = 500
 
@@ -48,10 +47,10 @@ class QueueMoves:
         self._owner = owner
         self._lease_ms = int(lease.total_seconds() * 1000)
         self._message_limit = message_limit
-        self._claim = redis.register_script(_text("claim"))
-        self._finish = redis.register_script(_text("finish"))
-        self._extend = redis.register_script(_text("extend"))
-        self._defer = redis.register_script(_text("defer"))
+        self._claim = script(redis, "claim")
+        self._finish = script(redis, "finish")
+        self._extend = script(redis, "extend")
+        self._defer = script(redis, "defer")
 
     async def claim(self, room: int) -> Batch:
         """Claim due messages, at most `room`."""
@@ -96,7 +95,3 @@ class QueueMoves:
                 arguments += message
             ours += map(bool, await self._defer(self._keys, arguments))
         return ours
-
-
-def _text(name: str) -> str:
-    return files(__package__).joinpath(f"{name}.lua").read_text(encoding="utf-8")
