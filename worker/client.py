@@ -41,6 +41,8 @@ from worker.requests import CancelRequest, DocumentRequest, EnqueueRequest, Wait
 from worker.settings import Settings, read_settings, secret
 
 _LOOK_AGAIN = 1.0
+# How long the first look may wait for the signals to be heard, in seconds.
+_HEARING = 0.1
 
 
 class Client(Overview):
@@ -80,6 +82,7 @@ class Client(Overview):
     async def close(self) -> None:
         """Send the hints under way and close every connection."""
         await self._hints.settle()
+        await self._signals.close()
         await self._pool.close()
         await self._database.close()
         await self._redis.aclose()
@@ -207,6 +210,10 @@ class Client(Overview):
         patience = WaitRequest.checked({"timeout": timeout}).timeout
         deadline = None if patience is None else monotonic() + patience
         async with self._signals.ended(parse_project(project_id)) as ended:
+            # Looking before it listens would mean looking twice, beside the work.
+            await ended.wait(
+                _HEARING if deadline is None else min(deadline - monotonic(), _HEARING)
+            )
             while True:
                 report = await self.status(project_id, correlation_id)
                 if not report.executions:

@@ -24,14 +24,14 @@ BEGIN
                 WITH ORDINALITY AS r (id, attempt, reason, place)
                 ON r.id = e.id AND r.attempt = e.attempt
         WHERE e.project_id = p_project_id AND e.id = ANY (p_execution_ids)
-            AND e.status = 'running' AND e.worker = p_worker
+            AND CASE e.status WHEN 'running' THEN e.worker = p_worker END
         ORDER BY e.id
         FOR NO KEY UPDATE OF e
     ), moved AS (
         UPDATE agent_executions e
         SET status = 'cancelled', completed_at = now(), lease_expires_at = NULL
         FROM mine
-        WHERE e.project_id = p_project_id AND e.id = mine.id
+        WHERE e.project_id = p_project_id AND e.id = ANY (p_execution_ids) AND e.id = mine.id
         RETURNING e.id, e.attempt, mine.reason, mine.place
     ), noted AS (
         INSERT INTO execution_events (project_id, execution_id, event, attempt, worker, detail)
@@ -56,7 +56,8 @@ BEGIN
     RETURN QUERY
     SELECT r.id, coalesce(r.place = ANY (v_cancelled), false), e.status::text
     FROM unnest(p_execution_ids) WITH ORDINALITY AS r (id, place)
-        LEFT JOIN agent_executions e ON e.project_id = p_project_id AND e.id = r.id
+        LEFT JOIN agent_executions e
+            ON e.project_id = p_project_id AND e.id = ANY (p_execution_ids) AND e.id = r.id
     ORDER BY r.place;
 END
 $$;

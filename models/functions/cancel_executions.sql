@@ -15,7 +15,8 @@ BEGIN
         SELECT e.id, e.status = 'pending' AS at_once
         FROM agent_executions e
         WHERE e.project_id = p_project_id AND e.id = ANY (p_execution_ids)
-            AND e.status IN ('pending', 'running') AND e.cancel_requested_at IS NULL
+            AND CASE WHEN e.status IN ('pending', 'running')
+                     THEN e.cancel_requested_at IS NULL END
         ORDER BY e.id
         FOR NO KEY UPDATE OF e
     ), moved AS (
@@ -24,7 +25,7 @@ BEGIN
             status = CASE WHEN wanted.at_once THEN 'cancelled' ELSE e.status END,
             completed_at = CASE WHEN wanted.at_once THEN now() END
         FROM wanted
-        WHERE e.project_id = p_project_id AND e.id = wanted.id
+        WHERE e.project_id = p_project_id AND e.id = ANY (p_execution_ids) AND e.id = wanted.id
         RETURNING e.id, e.attempt, wanted.at_once
     )
     INSERT INTO execution_events (project_id, execution_id, event, attempt, detail)

@@ -42,19 +42,21 @@ BEGIN
         PERFORM e.id
         FROM agent_executions e
         WHERE e.project_id = p_project_id AND e.id = ANY (p_execution_ids)
-            AND (e.status = 'pending' OR e.worker = p_worker)
+            AND CASE e.status WHEN 'pending' THEN true ELSE e.worker = p_worker END
         ORDER BY e.id
         FOR NO KEY UPDATE OF e;
     END IF;
 
+    -- CASE keeps the planner from looking for states: rows are found by their ids, and by nothing
+    -- that grows with what waits in the project. All moves are written so.
     WITH due AS (
         SELECT e.id, known.max_attempts, e.status = 'pending' AS is_new
         FROM agent_executions e
             JOIN unnest(p_agent_types, p_max_attempts) AS known (agent_type, max_attempts)
                 ON known.agent_type = e.agent_type
         WHERE e.project_id = p_project_id AND e.id = ANY (p_execution_ids)
-            AND (e.status = 'pending' AND e.scheduled_at <= clock_timestamp()
-                 OR p_again AND e.status = 'running' AND e.worker = p_worker)
+            AND CASE e.status WHEN 'pending' THEN e.scheduled_at <= clock_timestamp()
+                              WHEN 'running' THEN p_again AND e.worker = p_worker END
         ORDER BY e.id
         FOR NO KEY UPDATE OF e SKIP LOCKED
     ), claimed AS (
@@ -64,7 +66,7 @@ BEGIN
             lease_expires_at = now() + p_lease,
             max_attempts = coalesce(e.max_attempts, due.max_attempts)
         FROM due
-        WHERE e.project_id = p_project_id AND e.id = due.id
+        WHERE e.project_id = p_project_id AND e.id = ANY (p_execution_ids) AND e.id = due.id
         RETURNING e.id, e.attempt, due.is_new
     ), noted AS (
         INSERT INTO execution_events (project_id, execution_id, event, attempt, worker)

@@ -39,7 +39,7 @@ BEGIN
                 WITH ORDINALITY AS r (id, attempt, output, place)
                 ON r.id = e.id AND r.attempt = e.attempt
         WHERE e.project_id = p_project_id AND e.id = ANY (p_execution_ids)
-            AND e.status = 'running' AND e.worker = p_worker
+            AND CASE e.status WHEN 'running' THEN e.worker = p_worker END
         ORDER BY e.id
         FOR NO KEY UPDATE OF e
     ), completed AS (
@@ -47,7 +47,7 @@ BEGIN
         SET status = 'completed', output_data = mine.output, completed_at = now(),
             lease_expires_at = NULL, error_code = NULL, error_message = NULL
         FROM mine
-        WHERE e.project_id = p_project_id AND e.id = mine.id
+        WHERE e.project_id = p_project_id AND e.id = ANY (p_execution_ids) AND e.id = mine.id
         RETURNING e.id, e.attempt, mine.place
     ), noted AS (
         INSERT INTO execution_events (project_id, execution_id, event, attempt, worker)
@@ -73,7 +73,8 @@ BEGIN
                     p_draft_readability, p_draft_grammar, p_draft_bases)
                 AS d (owner, type, content, metadata, readability, grammar, base)
             JOIN agent_executions e
-                ON e.project_id = p_project_id AND e.id = p_execution_ids[d.owner]
+                ON e.project_id = p_project_id AND e.id = ANY (p_execution_ids)
+                    AND e.id = p_execution_ids[d.owner]
             CROSS JOIN LATERAL (
                 SELECT max(v.version) AS version FROM document_versions v
                 WHERE v.project_id = p_project_id AND v.document_type = d.type
@@ -101,7 +102,7 @@ BEGIN
         JOIN unnest(p_execution_ids, p_attempts) WITH ORDINALITY AS r (id, attempt, place)
             ON r.id = e.id AND r.attempt = e.attempt
     WHERE e.project_id = p_project_id AND e.id = ANY (p_execution_ids)
-        AND e.status = 'completed' AND e.worker = p_worker;
+        AND CASE e.status WHEN 'completed' THEN e.worker = p_worker END;
 
     -- What is thrown away is put on record by its size and SHA-256, never by its content.
     PERFORM reject_writes(
@@ -124,7 +125,8 @@ BEGIN
     RETURN QUERY
     SELECT r.id, coalesce(r.place = ANY (v_done), false), e.status::text
     FROM unnest(p_execution_ids) WITH ORDINALITY AS r (id, place)
-        LEFT JOIN agent_executions e ON e.project_id = p_project_id AND e.id = r.id
+        LEFT JOIN agent_executions e
+            ON e.project_id = p_project_id AND e.id = ANY (p_execution_ids) AND e.id = r.id
     ORDER BY r.place;
 END
 $$;

@@ -74,7 +74,8 @@ BEGIN
                 WITH ORDINALITY AS r (id, agent_type, input, requested_by, correlation_id,
                     idempotency_key, not_before, priority, max_attempts, ordinal)
             JOIN agent_executions e
-                ON e.project_id = p_project_id AND e.idempotency_key = r.idempotency_key
+                ON e.project_id = p_project_id AND e.idempotency_key = ANY (p_idempotency_keys)
+                    AND e.idempotency_key = r.idempotency_key
         WHERE e.id <> r.id;
     END IF;
 END

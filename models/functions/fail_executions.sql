@@ -30,7 +30,7 @@ BEGIN
                 WITH ORDINALITY AS r (id, attempt, code, message, delay, place)
                 ON r.id = e.id AND r.attempt = e.attempt
         WHERE e.project_id = p_project_id AND e.id = ANY (p_execution_ids)
-            AND e.status = 'running' AND e.worker = p_worker
+            AND CASE e.status WHEN 'running' THEN e.worker = p_worker END
         ORDER BY e.id
         FOR NO KEY UPDATE OF e
     ), moved AS (
@@ -41,7 +41,7 @@ BEGIN
             scheduled_at = CASE WHEN mine.next_status = 'pending' THEN now() + mine.delay
                                 ELSE e.scheduled_at END
         FROM mine
-        WHERE e.project_id = p_project_id AND e.id = mine.id
+        WHERE e.project_id = p_project_id AND e.id = ANY (p_execution_ids) AND e.id = mine.id
         RETURNING e.id, e.attempt, e.status, e.error_code, e.failures, e.max_attempts,
                   e.scheduled_at, mine.place
     ), noted AS (
@@ -72,7 +72,8 @@ BEGIN
     RETURN QUERY
     SELECT r.id, coalesce(r.place = ANY (v_failed), false), e.status::text, e.scheduled_at
     FROM unnest(p_execution_ids) WITH ORDINALITY AS r (id, place)
-        LEFT JOIN agent_executions e ON e.project_id = p_project_id AND e.id = r.id
+        LEFT JOIN agent_executions e
+            ON e.project_id = p_project_id AND e.id = ANY (p_execution_ids) AND e.id = r.id
     ORDER BY r.place;
 END
 $$;

@@ -20,6 +20,7 @@ BEGIN
             AS r (id, attempt, fraction, message)
         JOIN agent_executions e
             ON e.project_id = p_project_id AND e.id = r.id AND e.attempt = r.attempt
-    WHERE e.status = 'running' AND e.worker = p_worker;
+    WHERE e.id = ANY (p_execution_ids)
+        AND CASE e.status WHEN 'running' THEN e.worker = p_worker END;
 END
 $$;

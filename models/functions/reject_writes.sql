@@ -20,5 +20,6 @@ AS $$
                    - coalesce(e.completed_at, e.started_at))::numeric, 3))
     FROM unnest(p_execution_ids, p_attempts, p_sizes, p_digests)
             AS r (id, attempt, size, digest)
-        JOIN agent_executions e ON e.project_id = p_project_id AND e.id = r.id
+        JOIN agent_executions e
+            ON e.project_id = p_project_id AND e.id = ANY (p_execution_ids) AND e.id = r.id
 $$;

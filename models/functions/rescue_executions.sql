@@ -23,8 +23,8 @@ BEGIN
                     ELSE 'pending' END AS next_status
         FROM agent_executions e
         WHERE e.project_id = p_project_id AND e.id = ANY (p_execution_ids)
-            AND e.status = 'running'
-            AND (e.worker = p_ended OR e.lease_expires_at < clock_timestamp())
+            AND CASE e.status WHEN 'running'
+                     THEN e.worker = p_ended OR e.lease_expires_at < clock_timestamp() END
         ORDER BY e.id
         FOR NO KEY UPDATE OF e SKIP LOCKED
     ), moved AS (
@@ -40,7 +40,7 @@ BEGIN
                 CASE WHEN lost.ended THEN 'ended' ELSE 'stopped renewing its lease' END,
                 e.attempt, e.max_attempts)
         FROM lost
-        WHERE e.project_id = p_project_id AND e.id = lost.id
+        WHERE e.project_id = p_project_id AND e.id = ANY (p_execution_ids) AND e.id = lost.id
         RETURNING e.id, e.status, e.attempt, lost.worker, lost.ended, e.failures,
                   e.max_attempts
     ), noted AS (

@@ -31,7 +31,7 @@ BEGIN
                e.requested_by
         FROM agent_executions e
         WHERE e.project_id = p_project_id AND e.id = ANY (p_execution_ids)
-            AND e.status IN ('failed', 'cancelled')
+            AND CASE WHEN e.status IN ('failed', 'cancelled') THEN true END
             -- Whoever asks twice gets one retry: what is under way or done already is left alone.
             AND NOT EXISTS (
                 SELECT FROM agent_executions again

@@ -135,10 +135,8 @@ async def test_many_endings_are_told_in_one_call(own_redis: ArqRedis) -> None:
     assert await signals.publish_ended({project: []})
 
 
-async def test_one_connection_serves_all_waits_and_closes_with_the_last(
-    own_redis: ArqRedis,
-) -> None:
-    """A thousand waits of a process are one subscriber of Redis."""
+async def test_one_connection_serves_all_waits_until_it_is_closed(own_redis: ArqRedis) -> None:
+    """A thousand waits of a process are one subscriber of Redis, of what is waited for only."""
     signals, project = Signals(own_redis), uuid4()
     async with signals.ended(project) as first:
         assert await first.wait(10)
@@ -148,11 +146,20 @@ async def test_one_connection_serves_all_waits_and_closes_with_the_last(
     await eventually(lambda: nobody_listens(own_redis))
     async with signals.ended(project) as again:
         assert await again.wait(10)
+        async with signals.ended(project) as beside:
+            assert await beside.wait(10), "listened to already: look once"
+    await signals.close()
+    await eventually(lambda: nobody_is_subscribed(own_redis))
 
 
 async def nobody_listens(redis: ArqRedis) -> bool:
     """Return whether no channel is subscribed."""
     return bool(await redis.pubsub_channels() == [])
+
+
+async def nobody_is_subscribed(redis: ArqRedis) -> bool:
+    """Return whether no connection is left that listens."""
+    return await listeners(redis) == 0
 
 
 async def test_signals_survive_a_restart_and_never_raise(

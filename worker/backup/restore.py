@@ -10,8 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from models.declarations import estimates
 from models.roles import OWNER
 from worker import migrate
 from worker.backup.contents import (
@@ -81,6 +83,9 @@ async def restore(
     )
     async with migrate.owner_session(url) as connection:
         await hand_over_functions(connection)
+        for statement in estimates():
+            await connection.execute(text(statement))
+        await connection.commit()
         await _check_rows(connection, manifest)
     say(f"every table has the rows it had: {manifest.total:,} in {len(manifest.rows)} tables")
     is_current = manifest.revision == migrate.head_revision()

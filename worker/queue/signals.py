@@ -98,7 +98,11 @@ class Signals:
     async def ended(
         self, project_id: UUID, executions: Collection[UUID] | None = None
     ) -> AsyncIterator[EndedSignal]:
-        """Listen for endings in a project, of these executions or of any, while in the context."""
+        """Listen for endings in a project, of these executions or of any, while in the context.
+
+        The first `wait` returns as soon as nothing can be missed any more. The connection is kept
+        for the next, until `close`.
+        """
         signal = EndedSignal(executions)
         try:
             await self._enter(project_id, signal)
@@ -106,27 +110,28 @@ class Signals:
         finally:
             await self._leave(project_id, signal)
 
+    async def close(self) -> None:
+        """Hear nothing more: give up the connection that all `ended` of this process listen on."""
+        if self._listener is not None:
+            self._listener.cancel()
+            await asyncio.wait([self._listener])
+
     async def _enter(self, project_id: UUID, signal: EndedSignal) -> None:
-        first = project_id not in self._waiting
-        self._waiting.setdefault(project_id, set()).add(signal)
+        others = self._waiting.setdefault(project_id, set())
+        others.add(signal)
         if self._listener is None:
             self._listener = asyncio.create_task(self._endings.run())
-        if first:
+        if len(others) == 1:
             await self._endings.add(_channel(project_id, _ENDED))
+        else:
+            signal.notice(None)
 
     async def _leave(self, project_id: UUID, signal: EndedSignal) -> None:
         others = self._waiting[project_id]
         others.discard(signal)
-        if others:
-            return
-        del self._waiting[project_id]
-        last = None if self._waiting else self._listener
-        if last is not None:
-            last.cancel()
-            self._listener = None
-        await self._endings.remove(_channel(project_id, _ENDED))
-        if last is not None:
-            await asyncio.wait([last])
+        if not others:
+            del self._waiting[project_id]
+            await self._endings.remove(_channel(project_id, _ENDED))
 
     async def _publish(self, news: Mapping[str, Sequence[UUID]]) -> bool:
         if self._sending.pausing:
