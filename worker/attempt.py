@@ -94,7 +94,8 @@ class AgentCall:
         self._threads = threads
         self._elsewhere = elsewhere
         self._stop: Stop | None = None
-        self._stopping = asyncio.Event()
+        # One future for the three ways to go on: the agent's end, its time limit, and a stop.
+        self._woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._over = False
         self._thread: asyncio.Future[object] | None = None
         self.leaked: asyncio.Future[Any] | None = None
@@ -103,7 +104,7 @@ class AgentCall:
         """Ask the agent to stop; the first reason stands, except that a lost lease wins."""
         if self._stop is None or why is Stop.LOST:
             self._stop = why
-        self._stopping.set()
+        self._wake()
 
     def check_open(self) -> None:
         """Raise in the agent's thread once the attempt is over or told to stop."""
@@ -116,20 +117,21 @@ class AgentCall:
         # The watchdog tells by the name whose code holds up the loop.
         name = f"attempt {run.execution_id} of {run.agent_type}"
         running = asyncio.create_task(self._call(), name=name)
-        stopping = asyncio.ensure_future(self._stopping.wait())
+        running.add_done_callback(self._wake)
+        limit = asyncio.get_running_loop().call_later(self._agent.timeout, self._wake)
         try:
-            await asyncio.wait(
-                {running, stopping},
-                timeout=self._agent.timeout,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-            timed_out = not running.done() and not stopping.done()
+            await self._woken
             self._over = not running.done()
+            timed_out = self._over and self._stop is None
             await self._give_up(running)
         finally:
             self._over = True
-            stopping.cancel()
+            limit.cancel()
         return self._conclude(running, timed_out=timed_out)
+
+    def _wake(self, _ended: object = None) -> None:
+        if not self._woken.done():
+            self._woken.set_result(None)
 
     async def _give_up(self, running: "asyncio.Future[Result]") -> None:
         if running.done():

@@ -184,46 +184,46 @@ class Executor:
 
     async def _run(self, attempt: Attempt) -> None:
         claim = attempt.claim
-        with execution_log(
+        log = execution_log(
             project_id=claim.project_id,
             execution_id=claim.execution_id,
             attempt=claim.attempt,
             agent=claim.agent_type,
             correlation_id=claim.correlation_id,
             worker=self._worker,
-        ) as log:
-            ended = None
-            try:
-                call = attempt.call = self._call(attempt, log)
-                if attempt.stop is not None:
-                    call.stop(attempt.stop)
-                result = await call.result()
-                self._keep_leaked(claim, call)
-                ended = await self._recorder.record(
-                    claim, attempt.agent, result, lost=lambda: attempt.stop is Stop.LOST
-                )
-            except CopydeskError as error:
-                # Nothing was recorded: the lease runs out, and a sweep takes the execution up.
-                log.error("outcome_not_recorded", code=error.code, reason=error.message)  # noqa: TRY400
-            except Exception:
-                # A bug of ours, in one attempt: the others go on, and the lease runs out.
-                log.exception("outcome_not_recorded", code="bug")
-            finally:
-                self._board.forget(claim.execution_id)
-                del self._running[claim.execution_id]
-                self._slots.give_back(1)
-            self.finished += 1
-            seconds = monotonic() - attempt.began
-            self._telemetry.attempt_ended(claim.agent_type, _ending(ended), seconds)
-            if ended is not None:
-                log.info(
-                    "attempt_ended",
-                    status=ended.status,
-                    accepted=ended.accepted,
-                    seconds=round(seconds, 3),
-                    failures=claim.failures,
-                )
-            self._report(attempt, ended)
+        )
+        ended = None
+        try:
+            call = attempt.call = self._call(attempt, log)
+            if attempt.stop is not None:
+                call.stop(attempt.stop)
+            result = await call.result()
+            self._keep_leaked(claim, call)
+            ended = await self._recorder.record(
+                claim, attempt.agent, result, lost=lambda: attempt.stop is Stop.LOST
+            )
+        except CopydeskError as error:
+            # Nothing was recorded: the lease runs out, and a sweep takes the execution up.
+            log.error("outcome_not_recorded", code=error.code, reason=error.message)  # noqa: TRY400
+        except Exception:
+            # A bug of ours, in one attempt: the others go on, and the lease runs out.
+            log.exception("outcome_not_recorded", code="bug")
+        finally:
+            self._board.forget(claim.execution_id)
+            del self._running[claim.execution_id]
+            self._slots.give_back(1)
+        self.finished += 1
+        seconds = monotonic() - attempt.began
+        self._telemetry.attempt_ended(claim.agent_type, _ending(ended), seconds)
+        if ended is not None:
+            log.info(
+                "attempt_ended",
+                status=ended.status,
+                accepted=ended.accepted,
+                seconds=round(seconds, 3),
+                failures=claim.failures,
+            )
+        self._report(attempt, ended)
 
     def _call(self, attempt: Attempt, log: structlog.stdlib.BoundLogger) -> AgentCall:
         claim, agent = attempt.claim, attempt.agent

@@ -8,9 +8,8 @@ agent logs stays one line, and belongs to the attempt it was logged in.
 
 import logging
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import Any, TextIO
+from contextlib import suppress
+from typing import Any, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -131,8 +130,7 @@ def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
     )
 
 
-@contextmanager
-def execution_log(**ids: object) -> Iterator[structlog.stdlib.BoundLogger]:
-    """Bind an attempt's ids to every line logged inside, by whomever, and yield its logger."""
-    with structlog.contextvars.bound_contextvars(**{name: str(id_) for name, id_ in ids.items()}):
-        yield structlog.get_logger("copydesk.agent")
+def execution_log(**ids: object) -> structlog.stdlib.BoundLogger:
+    """Bind an attempt's ids to every line that its task logs from here on; return its logger."""
+    structlog.contextvars.bind_contextvars(**{name: str(id_) for name, id_ in ids.items()})
+    return cast("structlog.stdlib.BoundLogger", structlog.get_logger("copydesk.agent"))

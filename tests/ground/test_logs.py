@@ -1,5 +1,6 @@
 """Log lines: one an event, JSON or for a terminal, with secrets hidden and control escaped."""
 
+import asyncio
 import io
 import json
 import logging
@@ -77,18 +78,28 @@ def test_a_line_has_time_level_logger_and_event(stream: io.StringIO) -> None:
 
 def test_lines_of_libraries_take_the_same_road(stream: io.StringIO) -> None:
     """They are JSON too, and carry the ids of the execution they are logged in."""
-    with execution_log(project_id="p", execution_id="e"):
+
+    async def attempt() -> None:
+        execution_log(project_id="p", execution_id="e")
         logging.getLogger("some.library").warning("slow: %d ms", 40)
+
+    asyncio.run(attempt())
     line = one(stream)
     assert (line["event"], line["logger"]) == ("slow: 40 ms", "some.library")
     assert (line["project_id"], line["execution_id"]) == ("p", "e")
 
 
 def test_ids_end_with_their_execution(stream: io.StringIO) -> None:
-    """A line afterwards belongs to nothing."""
-    with execution_log(execution_id="e"):
-        pass
-    logging.getLogger("any").warning("after")
+    """A line of another task belongs to nothing."""
+
+    async def attempt() -> None:
+        execution_log(execution_id="e")
+
+    async def other() -> None:
+        await asyncio.create_task(attempt())
+        logging.getLogger("any").warning("after")
+
+    asyncio.run(other())
     assert "execution_id" not in one(stream)
 
 

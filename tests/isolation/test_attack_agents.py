@@ -143,9 +143,9 @@ def test_every_id_of_a_line_is_the_attempts_own(workplace: Workplace) -> None:
     )
     stream = io.StringIO()
     configure_logging(workplace.settings, stream)
-    with execution_log(**ids) as log:
-        log.info("said", **dict.fromkeys(ids, "theirs"))
-        logging.getLogger("any").warning("said", extra=dict.fromkeys(ids, "theirs"))
+    log = execution_log(**ids)
+    log.info("said", **dict.fromkeys(ids, "theirs"))
+    logging.getLogger("any").warning("said", extra=dict.fromkeys(ids, "theirs"))
     for line in stream.getvalue().splitlines():
         found = json.loads(line)
         assert {name: found[name] for name in ids} == ids
