@@ -11,8 +11,9 @@ import os
 import signal
 import socket
 import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
-from contextlib import suppress
+from asyncio.subprocess import DEVNULL, Process
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -62,26 +63,51 @@ class AgentProcesses:
         )
         beginning = asyncio.ensure_future(_begin(agent.memory_limit or 0))
         try:
-            process, reading, writing = await asyncio.shield(beginning)
+            begun = await asyncio.shield(beginning)
         except asyncio.CancelledError:
             await _abandon(beginning)
             raise
         except OSError as error:
             reason = error.strerror or type(error).__name__
             return died(f"the agent's process could not be started: {reason}")
-        dialogue = Dialogue(context, reader, reading, writing)
+        dialogue = Dialogue(context, reader, begun.reading, begun.writing)
         try:
-            return await _Watch(agent, process, dialogue).result(start)
+            return await _Watch(agent, begun, dialogue).result(start)
         finally:
-            writing.close()
+            begun.let_go()
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A process that was begun, the socket to it, and what it prints (stdout and stderr)."""
+
+    process: Process
+    reading: asyncio.StreamReader
+    writing: asyncio.StreamWriter
+    printed: "dict[str, _Stream]"
+
+    def let_go(self) -> None:
+        """Close the socket, which ends the process, and hear nothing more of it."""
+        self.writing.close()
+        for stream in self.printed.values():
+            stream.transport.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    """Our end of a pipe."""
+
+    reading: asyncio.StreamReader
+    transport: asyncio.ReadTransport
 
 
 class _Watch:
     """Waits for the end of one process, and brings it about where the attempt is over."""
 
-    def __init__(self, agent: Agent, process: Process, dialogue: Dialogue) -> None:
+    def __init__(self, agent: Agent, begun: _Begun, dialogue: Dialogue) -> None:
         self._agent = agent
-        self._process = process
+        self._process = begun.process
+        self._printed = begun.printed
         self._dialogue = dialogue
 
     async def result(self, start: Start) -> Result:
@@ -89,9 +115,8 @@ class _Watch:
         talking = asyncio.create_task(self._dialogue.result(start))
         ending = asyncio.create_task(self._process.wait())
         hearing = [
-            asyncio.create_task(_overhear(stream, name))
-            for name, stream in (("stdout", self._process.stdout), ("stderr", self._process.stderr))
-            if stream is not None
+            asyncio.create_task(_overhear(stream.reading, name))
+            for name, stream in self._printed.items()
         ]
         try:
             await asyncio.wait({talking, ending}, return_when=_FIRST)
@@ -109,7 +134,9 @@ class _Watch:
             return result
         finally:
             _signal(self._process, signal.SIGKILL)
-            await asyncio.wait(hearing, timeout=_LAST_WORD_WITHIN)
+            # A stop that comes now takes back nothing of what was said.
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait(hearing, timeout=_LAST_WORD_WITHIN)
             for task in (talking, *hearing):
                 task.cancel()
 
@@ -126,34 +153,49 @@ class _Watch:
         return talking.result() if talking.done() else None
 
 
-async def _begin(limit: int) -> tuple[Process, asyncio.StreamReader, asyncio.StreamWriter]:
-    ours, theirs = socket.socketpair()
-    with theirs:
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "worker.isolated"),
-                *(str(theirs.fileno()), str(os.getpid()), str(limit)),
-                stdin=DEVNULL,
-                stdout=PIPE,
-                stderr=PIPE,
-                pass_fds=(theirs.fileno(),),
-                start_new_session=True,
-                env=_environment(),
-            )
-        except BaseException:
-            ours.close()
-            raise
-    return process, *await asyncio.open_unix_connection(sock=ours)
+async def _begin(limit: int) -> _Begun:
+    # Pipes of our own: asyncio's would make it wait for whoever holds them, not for the process.
+    with ExitStack() as theirs, ExitStack() as undone:
+        printed = {}
+        ends = {}
+        for name in ("stdout", "stderr"):
+            stream, ends[name] = await _pipe()
+            theirs.callback(os.close, ends[name])
+            undone.callback(stream.transport.close)
+            printed[name] = stream
+        ours, talking = socket.socketpair()
+        theirs.callback(talking.close)
+        undone.callback(ours.close)
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-m", "worker.isolated"),
+            *(str(talking.fileno()), str(os.getpid()), str(limit)),
+            stdin=DEVNULL,
+            stdout=ends["stdout"],
+            stderr=ends["stderr"],
+            pass_fds=(talking.fileno(),),
+            start_new_session=True,
+            env=_environment(),
+        )
+        undone.pop_all()
+    return _Begun(process, *await asyncio.open_unix_connection(sock=ours), printed)
 
 
-async def _abandon(
-    beginning: "asyncio.Future[tuple[Process, asyncio.StreamReader, asyncio.StreamWriter]]",
-) -> None:
+async def _pipe() -> tuple[_Stream, int]:
+    """Return a stream to read from, and the descriptor that writes into it."""
+    ours, theirs = os.pipe()
+    reading = asyncio.StreamReader()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reading), os.fdopen(ours, "rb", buffering=0)
+    )
+    return _Stream(reading, transport), theirs
+
+
+async def _abandon(beginning: "asyncio.Future[_Begun]") -> None:
     with suppress(OSError):
-        process, _, writing = await beginning
-        writing.close()
-        _signal(process, signal.SIGKILL)
-        await process.wait()
+        begun = await beginning
+        begun.let_go()
+        _signal(begun.process, signal.SIGKILL)
+        await begun.process.wait()
 
 
 def _environment() -> dict[str, str]:

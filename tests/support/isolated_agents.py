@@ -80,6 +80,17 @@ async def own_endless(context: RunContext, input: Gate) -> Outcome:  # noqa: A00
         time.sleep(3600)  # noqa: ASYNC251 - what this agent is for
 
 
+@agent("own_survived", backoff=SOON, isolation="process")
+async def own_survived(context: RunContext, input: Gate) -> Outcome:  # noqa: A002
+    """End, and leave a process in a session of its own that keeps the streams open."""
+    child = subprocess.Popen(  # noqa: ASYNC220 - it is begun at once
+        [sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True
+    )
+    input.begun.with_name("grandchild").write_text(str(child.pid))
+    begin(context, input)
+    return Outcome(output={"done": True})
+
+
 @agent("own_hasty", timeout=5, max_attempts=1, isolation="process")
 async def own_hasty(context: RunContext, input: Gate) -> Outcome:  # noqa: A002
     """Have too little time, and never return."""

@@ -219,6 +219,24 @@ async def test_work_that_was_done_before_the_stop_was_noticed_is_kept(
     assert report.status == State.COMPLETED
 
 
+async def test_a_stop_that_comes_after_the_answer_takes_nothing_back(
+    settings: Settings, desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process is over, and the worker only waits for the rest of its output."""
+    monkeypatch.setattr(isolation, "_LAST_WORD_WITHIN", 60)
+    async with running_worker(settings.model_copy(update=SLOW_HEARTBEAT)):
+        execution = await desk.enqueue("own_survived", desk.gate())
+        pid = await desk.begun()
+        try:
+            await until(lambda: gone(pid), what="the agent's process is over")
+            assert (await desk.row(execution))["status"] == State.RUNNING
+            await desk.client.cancel(desk.project, execution)
+            report = await desk.final(execution)
+        finally:
+            os.kill(int((tmp_path / "grandchild").read_text()), signal.SIGKILL)
+    assert (report.status, report.output) == (State.COMPLETED, {"done": True})
+
+
 async def test_one_that_never_returns_is_killed_with_all_it_has_started(
     settings: Settings, desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
