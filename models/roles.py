@@ -52,9 +52,12 @@ _UNHURRIED = {
     "idle_in_transaction_session_timeout": "0",
 }
 
+# Plans are kept, also those that were made for small tables: none may read a table from end to end.
+_RUNNING = {**_TIMEOUTS, "enable_seqscan": "off"}
+
 ROLE_SETTINGS = {
-    APP: _TIMEOUTS,
-    DISPATCH: _TIMEOUTS,
+    APP: _RUNNING,
+    DISPATCH: _RUNNING,
     MAINTENANCE: _MAINTENANCE_TIMEOUTS,
     BACKUP: _UNHURRIED,
 }

@@ -21,9 +21,7 @@ from worker.identifiers import parse_project
 from worker.ledger.faults import FAULTS, translate
 from worker.ledger.schema import READ_REVISION, explained
 
-_BIND = text(
-    "SELECT set_config('app.project_id', :project, true), set_config('enable_seqscan', 'off', true)"
-)
+_BIND = text("SELECT set_config('app.project_id', :project, true)")
 
 
 class Database:

@@ -68,13 +68,16 @@ ALTER ROLE copydesk_backup PASSWORD :'backup_password';
 -- What the server knows of itself: sessions, statistics, settings.
 GRANT pg_monitor TO copydesk_maintenance;
 
--- A process that hangs inside a transaction must not hold its locks for ever.
+-- A process that hangs inside a transaction must not hold its locks for ever, and no plan may read
+-- the tables of all projects from end to end.
 ALTER ROLE copydesk_app SET statement_timeout = '30s';
 ALTER ROLE copydesk_app SET lock_timeout = '10s';
 ALTER ROLE copydesk_app SET idle_in_transaction_session_timeout = '30s';
+ALTER ROLE copydesk_app SET enable_seqscan = off;
 ALTER ROLE copydesk_dispatch SET statement_timeout = '30s';
 ALTER ROLE copydesk_dispatch SET lock_timeout = '10s';
 ALTER ROLE copydesk_dispatch SET idle_in_transaction_session_timeout = '30s';
+ALTER ROLE copydesk_dispatch SET enable_seqscan = off;
 ALTER ROLE copydesk_maintenance SET statement_timeout = '5min';
 ALTER ROLE copydesk_maintenance SET lock_timeout = '5s';
 ALTER ROLE copydesk_maintenance SET idle_in_transaction_session_timeout = '60s';

@@ -10,8 +10,7 @@ BEGIN
         RAISE EXCEPTION 'project_id is missing; name exactly one project'
             USING ERRCODE = 'CD001';
     ELSIF v_bound IS NULL OR v_bound = '' THEN
-        PERFORM set_config('app.project_id', p_project_id::text, true),
-                set_config('enable_seqscan', 'off', true);
+        PERFORM set_config('app.project_id', p_project_id::text, true);
     ELSIF v_bound <> p_project_id::text THEN
         RAISE EXCEPTION 'this transaction is bound to another project; begin a new one'
             USING ERRCODE = 'CD002';

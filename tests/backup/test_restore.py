@@ -8,6 +8,7 @@ import pytest
 
 from tests.backup.conftest import StartCommand, contents
 from tests.support.databases import DatabaseUrls
+from tests.support.estimates import TOLD, told
 from worker import migrate
 from worker.backup import Restored, RestoreError, back_up, manifest_path, restore
 from worker.backup.manifest import hash_file
@@ -70,6 +71,7 @@ async def test_the_owner_restores_without_other_rights(
     assert done.isolation_checked
     assert await contents(new_database) == await contents(database)
     assert await migrate.check(new_database.owner) == []
+    assert await told(new_database) == TOLD
 
 
 async def test_what_cannot_be_checked_is_said(

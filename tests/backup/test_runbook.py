@@ -8,8 +8,8 @@ import pytest
 
 from models.states import State
 from tests.backup.runbook import Runbook, blocks
+from tests.crash.test_postgres import desk_of
 from tests.deploy.composefile import ROOT
-from tests.faults.test_postgres import desk_of
 from tests.support.desk import Desk
 from tests.support.invariants import check, not_final
 from tests.support.ones_own import OwnPostgres, own_postgres

@@ -1,26 +1,24 @@
-"""Workers that die, freeze or are replaced, with a lease so long that nothing may wait for it."""
+"""Faults with real processes: the fixtures of `tests/processes`, and servers that may be broken."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import make_settings
-from tests.processes.conftest import start_worker
-from tests.support.databases import DatabaseUrls
-from tests.support.desk import AGENTS
-from worker.settings import Settings
+from tests.processes.conftest import StartWorker, settings, start_worker
+from tests.queue.redis_server import RedisServer, runnable_redis
 
-__all__ = ["start_worker"]
+__all__ = ["StartWorker", "settings", "start_worker"]
 
 
 @pytest.fixture
-def settings(database: DatabaseUrls, redis_url: str, tmp_path: Path) -> Settings:
-    """A lease of five minutes: whatever is quick, it was not the lease."""
-    return make_settings(
-        database,
-        redis_url,
-        exports_directory=tmp_path / "exports",
-        agents=AGENTS,
-        worker_name="desk-0",
-        lease=300,
+def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis of the test's own, which keeps what it is told over a kill."""
+    directory = tmp_path / "redis"
+    directory.mkdir()
+    server = RedisServer(
+        runnable_redis(directory), directory, appendonly=True, password="faults-faults"
     )
+    server.start()
+    yield server
+    server.stop()

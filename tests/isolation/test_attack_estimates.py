@@ -89,7 +89,10 @@ async def test_no_estimate_of_a_condition_depends_on_what_others_have(
     async with database.oracle() as oracle:
         await oracle.execute("ANALYZE")
         known = await oracle.fetch(
-            "SELECT tablename, attname FROM pg_stats WHERE schemaname = 'public'"
+            "SELECT tablename, attname FROM pg_stats WHERE schemaname = 'public' "
+            # What a migration told of projects: a number that is the same in every database.
+            "AND NOT (attname = 'project_id' AND n_distinct = -0.0002::real AND null_frac = 0 "
+            "AND correlation IS NULL AND most_common_vals IS NULL AND histogram_bounds IS NULL)"
         )
     told = {(row["tablename"], row["attname"]) for row in known}
     assert ("execution_events", "attempt") in told, "nothing was analyzed"

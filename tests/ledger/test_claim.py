@@ -73,20 +73,6 @@ async def test_a_second_claim_learns_that_it_is_taken(desk: Desk) -> None:
     assert (await desk.row(first.execution_id))["worker"] == "w1"
 
 
-async def test_a_locked_row_is_passed_over_at_once(desk: Desk) -> None:
-    """A claim never waits for a row that somebody else is moving."""
-    locked, free = await desk.enqueue(), await desk.enqueue()
-    async with desk.database.oracle() as other, other.transaction():
-        await other.fetch(
-            "SELECT 1 FROM agent_executions WHERE id = $1 FOR UPDATE", locked.execution_id
-        )
-        passed, taken = await desk.claim(locked.execution_id, free.execution_id)
-
-    assert (passed.claimed, taken.claimed) == (False, True)
-    [now] = await desk.claim(locked.execution_id)
-    assert now.claimed
-
-
 async def test_the_attempt_goes_up_with_each_claim(desk: Desk) -> None:
     """Attempts are numbered from 1 without gaps."""
     claim = await desk.running()

@@ -105,18 +105,6 @@ async def test_expired_claims_are_found_oldest_first(desk: Desk) -> None:
     assert [row.execution_id for row in found] == [claims[1].execution_id, claims[0].execution_id]
 
 
-async def test_a_row_somebody_is_moving_is_passed_over_by_a_rescue(desk: Desk) -> None:
-    """Two sweeps that meet do not wait for each other."""
-    lost = await desk.abandoned()
-    async with desk.database.oracle() as other, other.transaction():
-        await other.fetch(
-            "SELECT 1 FROM agent_executions WHERE id = $1 FOR UPDATE", lost.execution_id
-        )
-        assert await desk.ledger.rescue(desk.project, [lost.execution_id]) == {}
-
-    assert await desk.ledger.rescue(desk.project, [lost.execution_id]) != {}
-
-
 async def test_a_poison_execution_ends_failed_with_words_a_person_understands(desk: Desk) -> None:
     """An execution that takes its workers down does not circulate for ever."""
     recorded = await desk.enqueue(max_attempts=2)

@@ -1,6 +1,5 @@
 """Retry: a person's second chance is a new execution that points at the one that ended."""
 
-import asyncio
 import json
 
 from tests.ledger.desk import Desk, completion, draft, failure, unknown
@@ -60,17 +59,3 @@ async def test_what_has_not_ended_badly_is_left_alone(desk: Desk) -> None:
     assert await desk.ledger.retry(desk.project, ids, None) == []
 
     assert await desk.rows() == 3
-
-
-async def test_asking_many_times_at_once_is_asking_once(desk: Desk) -> None:
-    """One successor, until that one has ended badly too."""
-    dead = await failed(desk)
-
-    answers = await asyncio.gather(
-        *(desk.ledger.retry(desk.project, [dead.execution_id], None) for _ in range(5))
-    )
-
-    [[again]] = [answer for answer in answers if answer]
-    [claim] = await desk.claim(again.execution_id)
-    await desk.ledger.fail(desk.project, failure(claim, delay=None))
-    assert len(await desk.ledger.retry(desk.project, [dead.execution_id], None)) == 1

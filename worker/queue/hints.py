@@ -20,7 +20,7 @@ from worker.backoff import Backoff
 from worker.identifiers import parse_id
 from worker.queue.envelope import FUNCTION, VERSION, Hint
 from worker.queue.outage import Outage
-from worker.queue.scripts import script
+from worker.queue.scripts import Arguments, script
 
 PATIENCE = timedelta(seconds=1)
 # In one call of the script, for which all of Redis waits.
@@ -94,7 +94,7 @@ class HintSender:
 
     async def _send(self, hints: Sequence[HintToSend]) -> None:
         now = int(time.time() * 1000)
-        arguments: list[str | bytes | int] = []
+        arguments: Arguments = []
         for hint in hints:
             due = now if hint.due_at is None else int(hint.due_at.timestamp() * 1000)
             kept = max(due - now, 0) + self._redis.expires_extra_ms

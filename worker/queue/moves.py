@@ -10,11 +10,9 @@ from datetime import timedelta
 from arq.connections import ArqRedis
 
 from worker.queue.claims import FULL_BATCH_BYTES, MOST_MESSAGES, Batch
-from worker.queue.scripts import script
+from worker.queue.scripts import Arguments, script
 
 _AT_ONCE = 500
-
-_Arguments = list[str | bytes | int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +53,7 @@ class QueueMoves:
     async def claim(self, room: int) -> Batch:
         """Claim due messages, at most `room`."""
         most = min(room, MOST_MESSAGES)
-        arguments: _Arguments = [
+        arguments: Arguments = [
             self._owner,
             self._lease_ms,
             most,
@@ -68,7 +66,7 @@ class QueueMoves:
         """End messages; returns for each whether it ended, False where another owner has it."""
         ended: list[bool] = []
         for start in range(0, len(results), _AT_ONCE):
-            arguments: _Arguments = [self._owner]
+            arguments: Arguments = [self._owner]
             for result in results[start : start + _AT_ONCE]:
                 arguments += (result.job_id, result.value, result.keep_ms)
             ended += map(bool, await self._finish(self._keys, arguments))
@@ -78,7 +76,7 @@ class QueueMoves:
         """Let claims hold for a lease from now; returns for each whether it is still ours."""
         ours: list[bool] = []
         for start in range(0, len(job_ids), _AT_ONCE):
-            arguments: _Arguments = [
+            arguments: Arguments = [
                 self._owner,
                 self._lease_ms,
                 *job_ids[start : start + _AT_ONCE],
@@ -90,7 +88,7 @@ class QueueMoves:
         """Put messages back, each until a Unix time (ms); returns for each if it was ours."""
         ours: list[bool] = []
         for start in range(0, len(messages), _AT_ONCE):
-            arguments: _Arguments = [self._owner, self._redis.expires_extra_ms]
+            arguments: Arguments = [self._owner, self._redis.expires_extra_ms]
             for message in messages[start : start + _AT_ONCE]:
                 arguments += message
             ours += map(bool, await self._defer(self._keys, arguments))

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from models.states import State
-from tests.faults.conftest import StartWorker
+from tests.crash.conftest import StartWorker
 from tests.queue.redis_server import RedisServer
 from tests.support.desk import Desk
 from tests.support.invariants import check

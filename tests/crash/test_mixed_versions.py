@@ -6,7 +6,7 @@ import time
 from arq.connections import create_pool
 
 from models.states import State
-from tests.faults.conftest import StartWorker
+from tests.crash.conftest import StartWorker
 from tests.support.desk import AGENTS, Desk
 from tests.support.invariants import check
 from tests.support.waiting import until

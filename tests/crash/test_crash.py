@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from models.states import State
-from tests.faults.conftest import StartWorker
+from tests.crash.conftest import StartWorker
 from tests.support.desk import AGENTS, Desk
 from tests.support.invariants import check
 from tests.support.waiting import until
