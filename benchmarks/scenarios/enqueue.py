@@ -1,9 +1,11 @@
 """What an enqueue costs its caller: one at a time, and a thousand in a call."""
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from time import perf_counter
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 from arq import create_pool
@@ -19,7 +21,8 @@ from worker.queue.connection import to_arq_settings
 from worker.settings import secret
 
 ONE = "enqueue, one call at a time"
-MANY = "enqueue_many, 1,000 a call"
+# One call after the other, and several under way from one process: name -> calls at once.
+MANY = {"enqueue_many, 1,000 a call": 1, "enqueue_many, four such calls at once": 4}
 _FUNCTION = "SELECT * FROM enqueue_executions($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 
 
@@ -36,18 +39,29 @@ async def run(stage: Stage, size: Size) -> list[Figure]:
             if await ground.count("pending") != number:
                 raise WrongError(f"{of}: not {number} enqueued")
             figures.append(Figure(ONE, of, rate, "executions/s"))
-    async with stage.ground(projects=1) as ground, Client(ground.settings) as client:
-        request = {"agent_type": "draft", "input": INPUT, "requested_by": ground.user}
-        await client.enqueue_many(ground.projects[0], [request])
-        at_once = min(1000, size.many)
-        began = perf_counter()
-        for _ in range(size.many // at_once):
-            await client.enqueue_many(ground.projects[0], [request] * at_once)
-        rate = size.many / (perf_counter() - began)
-        if await ground.count("pending") != size.many + 1:
-            raise WrongError(f"not {size.many} enqueued")
-        figures.append(Figure(MANY, "copydesk", rate, "executions/s"))
+    figures += [await _many(stage, size, what, callers) for what, callers in MANY.items()]
     return figures
+
+
+async def _many(stage: Stage, size: Size, what: str, callers: int) -> Figure:
+    async with stage.ground(projects=callers) as ground, Client(ground.settings) as client:
+        request = {"agent_type": "draft", "input": INPUT, "requested_by": ground.user}
+        at_once = min(1000, size.many)
+
+        async def call_on(project: UUID) -> None:
+            for _ in range(size.many // at_once // callers or 1):
+                await client.enqueue_many(project, [request] * at_once)
+
+        await asyncio.gather(
+            *(client.enqueue_many(project, [request]) for project in ground.projects)
+        )
+        began = perf_counter()
+        await asyncio.gather(*(call_on(project) for project in ground.projects))
+        seconds = perf_counter() - began
+        made = await ground.count("pending") - callers
+        if made < size.many:
+            raise WrongError(f"not {size.many} enqueued")
+        return Figure(what, "copydesk", made / seconds, "executions/s")
 
 
 async def _rate(number: int, once: Callable[[int], Awaitable[Any]]) -> float:
