@@ -32,7 +32,7 @@ MEMBERSHIPS = {
 }
 
 # A process that hangs inside a transaction must not hold its locks for ever.
-_TIMEOUTS = {
+TIMEOUTS = {
     "statement_timeout": "30s",
     "lock_timeout": "10s",
     "idle_in_transaction_session_timeout": "30s",
@@ -53,7 +53,7 @@ _UNHURRIED = {
 }
 
 # Plans are kept, also those that were made for small tables: none may read a table from end to end.
-_RUNNING = {**_TIMEOUTS, "enable_seqscan": "off"}
+_RUNNING = {**TIMEOUTS, "enable_seqscan": "off"}
 
 ROLE_SETTINGS = {
     APP: _RUNNING,

@@ -67,6 +67,12 @@ BREAKAGES = {
         f"role {APP}",
         [_here(f"ROLE {APP} IN DATABASE", "statement_timeout = ''100ms''")],
     ),
+    "a role may scan tables": Breakage(
+        Rule.SCANS_ALLOWED,
+        CheckName.SETTINGS,
+        f"role {APP}",
+        [_here(f"ROLE {APP} IN DATABASE", "enable_seqscan = on")],
+    ),
     "the database lets in few": Breakage(
         Rule.CONNECTIONS_SHORT,
         CheckName.CONNECTIONS,

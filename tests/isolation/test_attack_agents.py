@@ -1,5 +1,6 @@
 """Agents: code that names another project wherever it can; the claim has decided already."""
 
+import asyncio
 import io
 import json
 import logging
@@ -143,9 +144,13 @@ def test_every_id_of_a_line_is_the_attempts_own(workplace: Workplace) -> None:
     )
     stream = io.StringIO()
     configure_logging(workplace.settings, stream)
-    log = execution_log(**ids)
-    log.info("said", **dict.fromkeys(ids, "theirs"))
-    logging.getLogger("any").warning("said", extra=dict.fromkeys(ids, "theirs"))
+
+    async def attempt() -> None:
+        log = execution_log(**ids)
+        log.info("said", **dict.fromkeys(ids, "theirs"))
+        logging.getLogger("any").warning("said", extra=dict.fromkeys(ids, "theirs"))
+
+    asyncio.run(attempt())
     for line in stream.getvalue().splitlines():
         found = json.loads(line)
         assert {name: found[name] for name in ids} == ids

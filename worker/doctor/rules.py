@@ -27,6 +27,7 @@ class Rule(StrEnum):
     CHECKSUMS_OFF = "checksums_off"
     TIMEOUT_MISSING = "timeout_missing"
     TIMEOUT_SHORT = "timeout_short"
+    SCANS_ALLOWED = "scans_allowed"
     SHARED_BUFFERS_SMALL = "shared_buffers_small"
     IO_SYNCHRONOUS = "io_synchronous"
     ARCHIVING_OFF = "archiving_off"

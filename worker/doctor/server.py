@@ -6,7 +6,7 @@ import platform
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from models.roles import APP, ROLE_SETTINGS
+from models.roles import TIMEOUTS
 from worker.doctor.durability import Setting, not_durable, server_remedy
 from worker.doctor.rules import Rule, broken
 from worker.doctor.site import Site
@@ -30,8 +30,14 @@ _SETTINGS = """
 """
 
 _NAMES = (
-    *("archive_mode", "autovacuum", "data_checksums", "default_transaction_read_only", "fsync"),
-    *("full_page_writes", "idle_in_transaction_session_timeout", "idle_session_timeout"),
+    *("archive_mode", "autovacuum", "data_checksums", "default_transaction_read_only"),
+    *(
+        "enable_seqscan",
+        "fsync",
+        "full_page_writes",
+        "idle_in_transaction_session_timeout",
+        "idle_session_timeout",
+    ),
     *("io_method", "lock_timeout", "shared_buffers", "statement_timeout", "synchronous_commit"),
     *("track_counts", "transaction_timeout", "wal_level"),
 )
@@ -72,6 +78,7 @@ async def settings(site: Site) -> Examination:
     ]
     for role, of_role in by_role.items():
         findings += _timeouts(site, role, of_role, server["database"])
+        findings += _scans(role, of_role, server["database"])
     buffers = int(app["shared_buffers"].value) * server["block"]
     facts = [*names, f"database {size(server['size'])}", f"shared_buffers {size(buffers)}"]
     return Examination("settings", findings, {"settings": sorted(app)}, facts)
@@ -156,8 +163,7 @@ def _timeouts(
     site: Site, role: str, of_role: Mapping[str, Setting], database: str
 ) -> Iterator[Finding]:
     least, idle = site.limits.statement_timeout, site.limits.session_idle
-    usual = ROLE_SETTINGS[APP]
-    for name, value in usual.items():
+    for name, value in TIMEOUTS.items():
         if _seconds(of_role[name]) == 0:
             yield broken(
                 Rule.TIMEOUT_MISSING,
@@ -176,13 +182,25 @@ def _timeouts(
     ):
         seconds = _seconds(of_role[name])
         if 0 < seconds < shortest:
-            better = usual.get(name, "0")
+            better = TIMEOUTS.get(name, "0")
             yield broken(
                 Rule.TIMEOUT_SHORT,
                 f"role {role}",
                 f"{name} of {role} is {duration(seconds)}: {harm}",
                 _role_remedy(role, database, name, better, of_role[name]),
             )
+
+
+def _scans(role: str, of_role: Mapping[str, Setting], database: str) -> Iterator[Finding]:
+    setting = of_role["enable_seqscan"]
+    if setting.value == "on":
+        yield broken(
+            Rule.SCANS_ALLOWED,
+            f"role {role}",
+            f"enable_seqscan of {role} is on: a plan that was made for small tables may read "
+            "those of all projects from end to end",
+            _role_remedy(role, database, "enable_seqscan", "off", setting),
+        )
 
 
 def _role_remedy(role: str, database: str, name: str, value: str, setting: Setting) -> str:
