@@ -150,8 +150,9 @@ async def opened_reindexer(
     url: str, owner_url: str | None, *, patience: float, again: Backoff = _AGAIN
 ) -> AsyncIterator[Reindexer]:
     """Connect as copydesk_maintenance, and, where a URL is given, as the owner."""
-    async with AsyncExitStack() as stack:
-        try:
+    # Around the ends of the connections too: to close one that was cut is a fault as well.
+    try:
+        async with AsyncExitStack() as stack:
             connection, owner = await _connected(url), None
             stack.push_async_callback(connection.close)
             if owner_url is not None:
@@ -159,8 +160,8 @@ async def opened_reindexer(
                 stack.push_async_callback(owner.close)
                 await owner.execute(_BECOME_OWNER, OWNER)
             yield Reindexer(connection, owner, patience=patience, again=again)
-        except FAULTS as error:
-            raise translate(error) from None
+    except FAULTS as error:
+        raise translate(error) from None
 
 
 async def _connected(url: str) -> asyncpg.Connection:
