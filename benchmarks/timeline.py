@@ -18,7 +18,7 @@ from typing import Any, TextIO
 import uvloop
 
 from benchmarks.figures import markdown
-from benchmarks.stage import Stage, opened_stage
+from benchmarks.stage import Stage, WrongError, opened_stage
 from benchmarks.work import INPUT
 from worker.client import Client
 from worker.ledger import Ledger
@@ -127,6 +127,8 @@ def _table(noted: list[tuple[float, str]]) -> str:
     rows: list[tuple[str, ...]] = []
     last = 0.0
     for step in _STEPS:
+        if not firsts[step]:
+            raise WrongError(f"nobody came to this: {step}")
         at = median(firsts[step].values()) * 1000
         rows.append((step, f"{at:.2f}", f"{at - last:.2f}"))
         last = at

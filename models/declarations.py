@@ -69,19 +69,19 @@ def statements() -> list[str]:
     ]
 
 
-def estimates() -> list[str]:
-    """Return the statements that tell the planner how much of a table a project has.
+def estimates() -> dict[str, str]:
+    """Return the statement for each table that tells the planner how much of it a project has.
 
     They are no part of the schema and of no dump: migrations and restorations execute them, and
     ANALYZE leaves them alone.
     """
-    return [
-        "SELECT pg_restore_attribute_stats('schemaname', 'public', "
+    return {
+        table: "SELECT pg_restore_attribute_stats('schemaname', 'public', "
         f"'relname', '{table}', 'attname', '{column}', 'inherited', false, "
         f"'null_frac', 0::real, 'avg_width', 16, 'n_distinct', {_PROJECTS_A_ROW}::real)"
         for table, column in project_owned().items()
         if table != "projects"
-    ]
+    }
 
 
 def hidden_columns() -> list[tuple[str, str]]:

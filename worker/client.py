@@ -204,6 +204,8 @@ class Client(Overview):
             correlation_id: what to wait for; NotFoundError where it stands for nothing here.
             timeout: seconds; None waits as long as it takes.
 
+        Where Redis does not answer it looks once a second, the first time after a tenth.
+
         Raises:
             TimeoutError: some of it is still pending or running.
         """

@@ -70,7 +70,7 @@ class AgentProcesses:
         except OSError as error:
             reason = error.strerror or type(error).__name__
             return died(f"the agent's process could not be started: {reason}")
-        dialogue = Dialogue(context, reader, begun.reading, begun.writing)
+        dialogue = Dialogue(context, reader, begun.talk.reading, begun.talk.writing)
         try:
             return await _Watch(agent, begun, dialogue).result(start)
         finally:
@@ -78,27 +78,25 @@ class AgentProcesses:
 
 
 @dataclass(frozen=True, slots=True)
-class _Begun:
-    """A process that was begun, the socket to it, and what it prints (stdout and stderr)."""
+class _Stream:
+    """Our end of a socket that the process has the other end of."""
 
-    process: Process
     reading: asyncio.StreamReader
     writing: asyncio.StreamWriter
-    printed: "dict[str, _Stream]"
-
-    def let_go(self) -> None:
-        """Close the socket, which ends the process, and hear nothing more of it."""
-        self.writing.close()
-        for stream in self.printed.values():
-            stream.transport.close()
 
 
 @dataclass(frozen=True, slots=True)
-class _Stream:
-    """Our end of a pipe."""
+class _Begun:
+    """A process that was begun, the socket to talk over, and what it prints (stdout and stderr)."""
 
-    reading: asyncio.StreamReader
-    transport: asyncio.ReadTransport
+    process: Process
+    talk: _Stream
+    printed: dict[str, _Stream]
+
+    def let_go(self) -> None:
+        """Close the socket, which ends the process, and hear nothing more of it."""
+        for stream in (self.talk, *self.printed.values()):
+            stream.writing.close()
 
 
 class _Watch:
@@ -154,40 +152,37 @@ class _Watch:
 
 
 async def _begin(limit: int) -> _Begun:
-    # Pipes of our own: asyncio's would make it wait for whoever holds them, not for the process.
+    # Streams of our own: asyncio's pipes would make it wait for whoever holds them, not for the
+    # process. And sockets: uvloop closes a pipe's descriptor twice, and so perhaps somebody else's.
     with ExitStack() as theirs, ExitStack() as undone:
-        printed = {}
-        ends = {}
-        for name in ("stdout", "stderr"):
-            stream, ends[name] = await _pipe()
-            theirs.callback(os.close, ends[name])
-            undone.callback(stream.transport.close)
-            printed[name] = stream
-        ours, talking = socket.socketpair()
-        theirs.callback(talking.close)
-        undone.callback(ours.close)
+        streams, ends = {}, {}
+        for name in ("talk", "stdout", "stderr"):
+            streams[name], ends[name] = await _pair()
+            theirs.callback(ends[name].close)
+            undone.callback(streams[name].writing.close)
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "worker.isolated"),
-            *(str(talking.fileno()), str(os.getpid()), str(limit)),
+            *(str(ends["talk"].fileno()), str(os.getpid()), str(limit)),
             stdin=DEVNULL,
-            stdout=ends["stdout"],
-            stderr=ends["stderr"],
-            pass_fds=(talking.fileno(),),
+            stdout=ends["stdout"].fileno(),
+            stderr=ends["stderr"].fileno(),
+            pass_fds=(ends["talk"].fileno(),),
             start_new_session=True,
             env=_environment(),
         )
         undone.pop_all()
-    return _Begun(process, *await asyncio.open_unix_connection(sock=ours), printed)
+    return _Begun(process, streams.pop("talk"), streams)
 
 
-async def _pipe() -> tuple[_Stream, int]:
-    """Return a stream to read from, and the descriptor that writes into it."""
-    ours, theirs = os.pipe()
-    reading = asyncio.StreamReader()
-    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(reading), os.fdopen(ours, "rb", buffering=0)
-    )
-    return _Stream(reading, transport), theirs
+async def _pair() -> tuple[_Stream, socket.socket]:
+    """Return a stream, and the socket at its other end."""
+    ours, theirs = socket.socketpair()
+    try:
+        return _Stream(*await asyncio.open_unix_connection(sock=ours)), theirs
+    except BaseException:
+        ours.close()
+        theirs.close()
+        raise
 
 
 async def _abandon(beginning: "asyncio.Future[_Begun]") -> None:

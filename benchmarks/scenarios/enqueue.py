@@ -49,7 +49,7 @@ async def _many(stage: Stage, size: Size, what: str, callers: int) -> Figure:
         at_once = min(1000, size.many)
 
         async def call_on(project: UUID) -> None:
-            for _ in range(size.many // at_once // callers or 1):
+            for _ in range(-(-size.many // (at_once * callers))):
                 await client.enqueue_many(project, [request] * at_once)
 
         await asyncio.gather(

@@ -48,7 +48,7 @@ BEGIN
     END IF;
 
     -- CASE keeps the planner from looking for states: rows are found by their ids, and by nothing
-    -- that grows with what waits in the project. All moves are written so.
+    -- that grows with what waits in the project. The moves of a project are written so.
     WITH due AS (
         SELECT e.id, known.max_attempts, e.status = 'pending' AS is_new
         FROM agent_executions e

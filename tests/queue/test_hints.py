@@ -1,4 +1,4 @@
-"""Hints: arq jobs of ids, sent in one round trip, never in anybody's way."""
+"""Hints: arq jobs of ids, many in a round trip, never in anybody's way."""
 
 import asyncio
 import json

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from arq.connections import ArqRedis
+from structlog.testing import capture_logs
 
 from tests.queue.desk import eventually
 from tests.queue.redis_server import RedisServer
@@ -150,6 +151,9 @@ async def test_one_connection_serves_all_waits_until_it_is_closed(own_redis: Arq
             assert await beside.wait(10), "listened to already: look once"
     await signals.close()
     await eventually(lambda: nobody_is_subscribed(own_redis))
+    async with signals.ended(project) as anew:
+        assert await anew.wait(10)
+    await signals.close()
 
 
 async def nobody_listens(redis: ArqRedis) -> bool:
@@ -160,6 +164,25 @@ async def nobody_listens(redis: ArqRedis) -> bool:
 async def nobody_is_subscribed(redis: ArqRedis) -> bool:
     """Return whether no connection is left that listens."""
     return await listeners(redis) == 0
+
+
+async def test_a_listener_that_hears_nothing_yet_says_that_redis_is_back(
+    own_server: RedisServer, own_redis: ArqRedis
+) -> None:
+    """Kept from one wait to the next, it is degraded once, and well again once."""
+    signals = Signals(own_redis)
+    async with signals.ended(uuid4()) as ended:
+        assert await ended.wait(10)
+    with capture_logs() as logs:
+
+        def said(event: str) -> bool:
+            return [line["event"] for line in logs].count(event) == 1
+
+        own_server.kill()
+        await eventually(lambda: said("redis_unavailable"))
+        own_server.start()
+        await eventually(lambda: said("redis_available"))
+    await signals.close()
 
 
 async def test_signals_survive_a_restart_and_never_raise(

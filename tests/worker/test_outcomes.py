@@ -123,7 +123,7 @@ async def test_an_agent_that_cannot_be_stopped_is_given_up_and_its_slot_is_free(
         report = await desk.run(agent, desk.gate())
         assert (report.status, report.error_code) == (State.FAILED, "timeout")
         assert leaked(service) == 1
-        assert service._executor._slots.free == 2
+        await until(lambda: service._executor._slots.free == 2, what="the slot is free")
         assert (await desk.run("echo")).status == State.COMPLETED
         desk.open_gate()
         await until(lambda: leaked(service) == 0)

@@ -83,8 +83,9 @@ async def restore(
     )
     async with migrate.owner_session(url) as connection:
         await hand_over_functions(connection)
-        for statement in estimates():
-            await connection.execute(text(statement))
+        for table, statement in estimates().items():
+            if table in manifest.rows:
+                await connection.execute(text(statement))
         await connection.commit()
         await _check_rows(connection, manifest)
     say(f"every table has the rows it had: {manifest.total:,} in {len(manifest.rows)} tables")

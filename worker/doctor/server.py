@@ -31,15 +31,10 @@ _SETTINGS = """
 
 _NAMES = (
     *("archive_mode", "autovacuum", "data_checksums", "default_transaction_read_only"),
-    *(
-        "enable_seqscan",
-        "fsync",
-        "full_page_writes",
-        "idle_in_transaction_session_timeout",
-        "idle_session_timeout",
-    ),
-    *("io_method", "lock_timeout", "shared_buffers", "statement_timeout", "synchronous_commit"),
-    *("track_counts", "transaction_timeout", "wal_level"),
+    *("enable_seqscan", "fsync", "full_page_writes", "io_method", "lock_timeout"),
+    *("idle_in_transaction_session_timeout", "idle_session_timeout", "shared_buffers"),
+    *("statement_timeout", "synchronous_commit", "track_counts", "transaction_timeout"),
+    "wal_level",
 )
 
 _SERVER = """

@@ -76,7 +76,7 @@ class HintSender:
     async def send(self, hints: Sequence[HintToSend]) -> bool:
         """Send hints, 250 a round trip; returns whether Redis took them.
 
-        A hint that stands in the queue already is left as it is. After a fault, hints are dropped
+        A hint that stands in the queue already keeps its place. After a fault, hints are dropped
         for a moment instead of making every caller wait.
         """
         if self._outage.pausing:

@@ -1,6 +1,6 @@
--- Put hints into the queue, each only where its execution has none there.
+-- Put hints into the queue; one that stands there already keeps its place.
 --
--- The payload comes first, so that no id stands in the queue without one.
+-- The payload comes first: where Redis refuses the second step, no id stands there without one.
 --
 -- KEYS  1 queue
 -- ARGV  for each hint: id, due (Unix ms), payload, how long to keep it (ms)

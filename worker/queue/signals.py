@@ -100,8 +100,8 @@ class Signals:
     ) -> AsyncIterator[EndedSignal]:
         """Listen for endings in a project, of these executions or of any, while in the context.
 
-        The first `wait` returns as soon as nothing can be missed any more. The connection is kept
-        for the next, until `close`.
+        The first `wait` returns when it is worth a look: as soon as nothing can be missed any more,
+        or at once where others listen already. The connection is kept until `close`.
         """
         signal = EndedSignal(executions)
         try:
@@ -112,14 +112,15 @@ class Signals:
 
     async def close(self) -> None:
         """Hear nothing more: give up the connection that all `ended` of this process listen on."""
-        if self._listener is not None:
-            self._listener.cancel()
-            await asyncio.wait([self._listener])
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.cancel()
+            await asyncio.wait([listener])
 
     async def _enter(self, project_id: UUID, signal: EndedSignal) -> None:
         others = self._waiting.setdefault(project_id, set())
         others.add(signal)
-        if self._listener is None:
+        if self._listener is None or self._listener.done():
             self._listener = asyncio.create_task(self._endings.run())
         if len(others) == 1:
             await self._endings.add(_channel(project_id, _ENDED))

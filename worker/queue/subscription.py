@@ -73,6 +73,8 @@ class Subscription:
                 self._live = connection
                 for channel in tuple(self._channels):
                     await self._tell(_verb(channel), channel)
+                if not self._channels:
+                    self._outage.over()
                 await self._read(connection)
             except Exception as error:  # noqa: BLE001 - a listener outlives every fault
                 pause = self._outage.failed(error)
