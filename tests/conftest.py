@@ -114,6 +114,11 @@ async def project(database: DatabaseUrls, user: UUID) -> UUID:
 
 
 @pytest.fixture
-def desk(client: Client, database: DatabaseUrls, project: UUID, user: UUID, tmp_path: Path) -> Desk:
+def desk(
+    client: Client, database: DatabaseUrls, project: UUID, user: UUID, tmp_path: Path
+) -> Iterator[Desk]:
     """The desk of the test's own project."""
-    return Desk(client, database, project, user, tmp_path)
+    desk = Desk(client, database, project, user, tmp_path)
+    yield desk
+    # Where a test has failed, an agent may still stand there that heeds nothing else.
+    desk.open_gate()
