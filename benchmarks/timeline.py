@@ -141,7 +141,6 @@ def main() -> int:
         from worker.cli import main as copydesk  # noqa: PLC0415 - the worker's alone
 
         Notes(Path(os.environ[_NOTES]).open("a", buffering=1)).watch_worker()  # noqa: SIM115
-        sys.argv[1:] = ["worker"]
         copydesk()
         return 0
     parser = argparse.ArgumentParser(prog="python -m benchmarks.timeline")

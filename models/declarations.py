@@ -37,7 +37,8 @@ _ESTIMATED = {
 }
 
 # A project is planned for as five thousand rows, or, in a smaller table, as all of it: who knows
-# ids looks these up, and nobody takes the few rows of a young table for what they will be.
+# ids looks these up, and nobody takes the few rows of a young table for what they will be. Negative
+# is PostgreSQL's way to say that the number of projects grows with the rows.
 _PROJECTS_A_ROW = -0.0002
 
 

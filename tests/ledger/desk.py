@@ -65,6 +65,12 @@ class Desk:
         await self.expire(claim.execution_id)
         return claim
 
+    async def failed(self) -> Claim:
+        """Return the last attempt of an execution that has failed for good."""
+        claim = await self.running(input={"document_type": "plan"}, priority=4)
+        await self.ledger.fail(self.project, failure(claim, delay=None))
+        return claim
+
     async def expire(self, execution_id: UUID) -> None:
         """Let the lease of a running execution be over."""
         await self.database.ask(

@@ -2,20 +2,12 @@
 
 import json
 
-from tests.ledger.desk import Desk, completion, draft, failure, unknown
-from worker.ledger import Claim
-
-
-async def failed(desk: Desk) -> Claim:
-    """Return an execution that has failed for good."""
-    claim = await desk.running(input={"document_type": "plan"}, priority=4)
-    await desk.ledger.fail(desk.project, failure(claim, delay=None))
-    return claim
+from tests.ledger.desk import Desk, completion, draft, unknown
 
 
 async def test_a_failed_execution_gets_a_successor_and_stays_as_it_ended(desk: Desk) -> None:
     """The same agent, input and correlation id; the old row does not change."""
-    dead = await failed(desk)
+    dead = await desk.failed()
     before = await desk.row(dead.execution_id)
 
     [again] = await desk.ledger.retry(desk.project, [dead.execution_id], None)
@@ -34,7 +26,7 @@ async def test_a_failed_execution_gets_a_successor_and_stays_as_it_ended(desk: D
 
 async def test_the_person_who_asks_again_is_on_record(desk: Desk) -> None:
     """What the retry writes is written on behalf of whoever asked for it."""
-    dead = await failed(desk)
+    dead = await desk.failed()
     other = await desk.database.add_user()
 
     [again] = await desk.ledger.retry(desk.project, [dead.execution_id], other)

@@ -3,7 +3,6 @@
 import asyncio
 
 from tests.ledger.desk import Desk, failure
-from tests.ledger.test_retry import failed
 
 
 async def test_a_locked_row_is_passed_over_at_once(desk: Desk) -> None:
@@ -34,7 +33,7 @@ async def test_a_row_somebody_is_moving_is_passed_over_by_a_rescue(desk: Desk) -
 
 async def test_asking_many_times_at_once_is_asking_once(desk: Desk) -> None:
     """One successor, until that one has ended badly too."""
-    dead = await failed(desk)
+    dead = await desk.failed()
 
     answers = await asyncio.gather(
         *(desk.ledger.retry(desk.project, [dead.execution_id], None) for _ in range(5))
