@@ -78,13 +78,13 @@ class Notes:
 
     def watch_worker(self) -> None:
         """Note the steps of a worker."""
-        changed = WakeUps._changed  # noqa: SLF001 - nothing public tells of it
+        changed = WakeUps._heard  # noqa: SLF001 - nothing public tells of it
 
         def woken(*arguments: Any) -> None:  # noqa: ANN401 - the method's own
             self.note(_STEPS[2])
             changed(*arguments)
 
-        WakeUps._changed = woken  # type: ignore[method-assign,assignment]  # noqa: SLF001
+        WakeUps._heard = woken  # type: ignore[method-assign,assignment]  # noqa: SLF001
         self.watch(QueueMoves, "claim", after=_STEPS[3])
         self.watch(Ledger, "claim", before=_STEPS[4], after=_STEPS[5])
         self.watch(Ledger, "_complete", before=_STEPS[6], after=_STEPS[7])

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -12,7 +11,6 @@ from tests.queue.conftest import MakeWorker
 from tests.queue.desk import Desk, eventually, request, running
 from tests.queue.proxy import Proxy
 from worker.queue.connection import open_redis, to_arq_settings
-from worker.queue.wakeups import WakeUps
 
 HOUR = 3600.0
 
@@ -33,23 +31,6 @@ async def test_a_plain_producer_wakes_an_idle_worker(
         await eventually(lambda: worker.wakes_by_hint + worker.wakes_by_poll == 5)
     assert worker.wakes_by_hint > 0
     await producer.aclose(close_connection_pool=True)
-
-
-async def test_neighbouring_keys_do_not_wake_it(redis: ArqRedis, make_worker: MakeWorker) -> None:
-    """Keys that merely begin like the queue's name are none of its business."""
-    desk = Desk(ends=True)
-    worker = make_worker(desk, poll_delay=HOUR)
-    looks = count_looks(worker)
-    async with running(worker):
-        assert await redis.enqueue_job("run_agent", **request())
-        await eventually(lambda: worker.finished == 1)
-        await settled(looks)
-        before = looks()
-        for _ in range(20):
-            await redis.set(f"{redis.default_queue_name}:other", "x")
-        await redis.publish(f"{redis.default_queue_name}:other", "x")
-        assert looks() == before
-    await redis.delete(f"{redis.default_queue_name}:other")
 
 
 def count_looks(worker: Any) -> Callable[[], int]:
@@ -179,19 +160,3 @@ async def test_close_ends_a_worker_that_arq_started(make_worker: MakeWorker) -> 
     await worker.close()
     with pytest.raises(asyncio.CancelledError):
         await running_task
-
-
-async def test_a_swallowed_cancellation_still_ends_the_wait(redis: ArqRedis) -> None:
-    """Python 3.11's wait_for, and redis-py with it, may eat one; it is found before a long wait."""
-    wakes = WakeUps(redis, redis.default_queue_name, poll_delay=HOUR)
-
-    async def eats_one() -> None:
-        with suppress(asyncio.CancelledError):
-            await asyncio.sleep(HOUR)
-        await wakes.wait(None)
-
-    task = asyncio.create_task(eats_one())
-    await asyncio.sleep(0)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(task, 5)

@@ -57,6 +57,12 @@ for place, id in ipairs(due) do
   end
 end
 
+if #due > 0 then
+  -- For those who listen: the queue changed, and did not grow (see wakeups.py).
+  redis.call('SET', KEYS[1] .. ':moved', '')
+  redis.call('DEL', KEYS[1] .. ':moved')
+end
+
 local coming = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
 if coming[2] then
   answer[1] = math.ceil(math.min(tonumber(coming[2]) - now, 3600000))

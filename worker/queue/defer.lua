@@ -8,6 +8,7 @@
 -- Gives for each message 1 when put back, 0 when the claim is no longer the owner's.
 
 local answer = {}
+local moved = false
 for i = 3, #ARGV, 2 do
   local id, due = ARGV[i], ARGV[i + 1]
   local lock = 'arq:in-progress:' .. id
@@ -16,8 +17,14 @@ for i = 3, #ARGV, 2 do
     redis.call('ZADD', KEYS[1], 'XX', due, id)
     redis.call('PEXPIREAT', 'arq:job:' .. id, due + ARGV[2], 'GT')
     answer[#answer + 1] = 1
+    moved = true
   else
     answer[#answer + 1] = 0
   end
+end
+if moved then
+  -- For those who listen: the queue changed, and did not grow (see wakeups.py).
+  redis.call('SET', KEYS[1] .. ':moved', '')
+  redis.call('DEL', KEYS[1] .. ':moved')
 end
 return answer

@@ -9,6 +9,7 @@
 -- Gives for each message 1 when it ended, 0 when it belongs to another owner.
 
 local answer = {}
+local moved = false
 for i = 2, #ARGV, 3 do
   local id, result = ARGV[i], ARGV[i + 1]
   local lock = 'arq:in-progress:' .. id
@@ -21,8 +22,14 @@ for i = 2, #ARGV, 3 do
       redis.call('SET', 'arq:result:' .. id, result, 'PX', ARGV[i + 2])
     end
     answer[#answer + 1] = 1
+    moved = true
   else
     answer[#answer + 1] = 0
   end
+end
+if moved then
+  -- For those who listen: the queue changed, and did not grow (see wakeups.py).
+  redis.call('SET', KEYS[1] .. ':moved', '')
+  redis.call('DEL', KEYS[1] .. ':moved')
 end
 return answer

@@ -197,7 +197,7 @@ class QueueWorker(Worker):
 
     def _count(self, batch: Batch, cause: Cause) -> None:
         found = bool(batch.messages)
-        self._wakes.looked(found=found)
+        self._wakes.looked()
         self.wakes_by_hint += found and cause == "hint"
         self.wakes_by_poll += found and cause == "poll"
 

@@ -1,13 +1,16 @@
-"""When to look into the queue: at once when it changed, when the next message is due, or by poll.
+"""When to look into the queue: at once when it grew, when the next message is due, or by poll.
 
 Redis reports every change of the queue's key to a connection that tracks it, whoever made the
-change: a plain arq producer needs to know nothing of this. Where tracking is not to be had,
-the poll alone finds everything, later.
+change: a plain arq producer needs to know nothing of this. Workers take from the queue, and give
+back, far more often than anyone has something new for it; their scripts touch a second key, so that
+Redis reports both together. Where tracking is not to be had, the poll alone finds everything,
+later.
 """
 
 import asyncio
 import random
 import time
+from contextlib import suppress
 from typing import Any, Literal, NoReturn
 
 from arq.connections import ArqRedis
@@ -20,8 +23,11 @@ from worker.queue.subscription import Subscription, ask
 Cause = Literal["hint", "poll"]
 
 _INVALIDATED = "__redis__:invalidate"
+# Seconds between looks: what comes in the meantime is found together.
 _SPACING = 0.005
-_LONGEST_SPACING = 0.02
+# Seconds after a move of a worker. A message may have been given back, or a new one may have come
+# in the same instant; but as a rule there is nothing, and who looks takes time from the work.
+_AFTER_MOVE = 0.02
 
 
 class WakeUps:
@@ -30,13 +36,14 @@ class WakeUps:
     def __init__(self, redis: ArqRedis, queue_name: str, *, poll_delay: float) -> None:
         self._queue = queue_name
         self._poll_delay = poll_delay
-        self._woken = asyncio.Event()
+        self._moved_key = f"{queue_name}:moved".encode()
+        self._changed = asyncio.Event()
+        self._grew = asyncio.Event()
         self._looked_at = 0.0
-        self._in_vain = 0
         self._subscription = Subscription(
             redis,
             Outage("queue wake-ups"),
-            on_message=self._changed,
+            on_message=self._heard,
             on_subscribed=lambda _: self.wake(),
             prepare=self._track,
         )
@@ -48,12 +55,12 @@ class WakeUps:
 
     def wake(self) -> None:
         """End the current or the next `wait`."""
-        self._woken.set()
+        self._grew.set()
+        self._changed.set()
 
-    def looked(self, *, found: bool) -> None:
-        """Take note of a look into the queue and whether it brought anything."""
+    def looked(self) -> None:
+        """Take note of a look into the queue."""
         self._looked_at = time.monotonic()
-        self._in_vain = 0 if found else self._in_vain + 1
 
     async def wait(self, next_due: float | None) -> Cause:
         """Return when it is time to look again, and why; `next_due` is in seconds from now."""
@@ -62,14 +69,15 @@ class WakeUps:
         longest = self._poll_delay * random.uniform(0.75, 1.25)  # noqa: S311 - not a secret
         try:
             async with asyncio.timeout(longest if next_due is None else min(longest, next_due)):
-                await self._woken.wait()
+                await self._changed.wait()
         except TimeoutError:
             return "poll"
-        # Every claim and ending of the fleet changes the queue too, this worker's own among them:
-        # a look right after another is likely to be in vain, and takes time from what was found.
-        spacing = min(_SPACING * 2 ** min(self._in_vain, 10), _LONGEST_SPACING)
-        await asyncio.sleep(max(self._looked_at + spacing - time.monotonic(), 0))
-        self._woken.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_AFTER_MOVE):
+                await self._grew.wait()
+        await asyncio.sleep(max(self._looked_at + _SPACING - time.monotonic(), 0))
+        self._grew.clear()
+        self._changed.clear()
         return "hint"
 
     async def _track(self, connection: AbstractConnection) -> None:
@@ -80,7 +88,11 @@ class WakeUps:
             *("CLIENT", "TRACKING", "ON", "REDIRECT", client_id, "BCAST", "PREFIX", self._queue),
         )
 
-    def _changed(self, _: bytes, keys: Any) -> None:  # noqa: ANN401 - as it came off the wire
+    def _heard(self, _: bytes, keys: Any) -> None:  # noqa: ANN401 - as it came off the wire
         # None stands for all keys: the database was flushed.
-        if keys is None or self._queue.encode() in keys:
+        if keys is None:
             self.wake()
+        elif self._queue.encode() in keys:
+            self._changed.set()
+            if self._moved_key not in keys:
+                self._grew.set()
