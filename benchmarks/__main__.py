@@ -62,6 +62,7 @@ TARGETS = [
     Target(waiting.NEW, most=5),
     Target(waiting.BEATS, most=1),
     Target(documents.SAME, least=4000),
+    *(Target(fleet.WORKERS.format(workers), fleet.ONE, least=1) for workers in fleet.MORE),
     Target(f"{noise.START}, p99", most=250),
     *(Target(f"{move}, p50", "empty", most=1.3) for move in ("claim", "complete", "status")),
 ]

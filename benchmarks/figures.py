@@ -42,9 +42,16 @@ class Figures:
         """Take the figures of one run."""
         self.runs += figures
 
-    def value(self, name: str, of: str) -> float | None:
-        """Return the median of what was measured."""
-        found = [figure.value for figure in self.runs if (figure.name, figure.of) == (name, of)]
+    def values(self, name: str, of: str) -> list[float]:
+        """Return what was measured, run by run."""
+        return [figure.value for figure in self.runs if (figure.name, figure.of) == (name, of)]
+
+    def found(self, target: Target) -> float | None:
+        """Return the median of a target's value, or of its ratio run by run: machines drift."""
+        found = self.values(target.name, "copydesk")
+        if target.to is not None:
+            others = self.values(target.name, target.to)
+            found = [mine / theirs for mine, theirs in zip(found, others, strict=True)]
         return median(found) if found else None
 
     def _rows(self) -> list[tuple[str, str]]:
@@ -67,11 +74,9 @@ class Figures:
         """Return a row for each target: what, against what, found, asked for, whether it is met."""
         rows: list[tuple[str, ...]] = []
         for target in targets:
-            mine = self.value(target.name, "copydesk")
-            theirs = 1.0 if target.to is None else self.value(target.name, target.to)
-            if mine is None or not theirs:
+            found = self.found(target)
+            if found is None:
                 continue
-            found = mine / theirs
             asked = f">= {target.least:g}" if target.least is not None else f"<= {target.most:g}"
             met = (target.least is None or found >= target.least) and (
                 target.most is None or found <= target.most

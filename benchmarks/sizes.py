@@ -31,7 +31,7 @@ FULL = Size(
     versions=8000,
     rows=1_000_000,
     flood=100_000,
-    noise_samples=60,
+    noise_samples=150,
 )
 TINY = Size(
     drain=120,

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from time import monotonic
 from types import MappingProxyType
@@ -64,6 +65,7 @@ class Ground:
         projects: Sequence[UUID] = (),
         hints: bool = True,
         payload: Mapping[str, object] = MappingProxyType(INPUT),
+        not_before: datetime | None = None,
     ) -> None:
         """Enqueue `number` executions, dealt out over the projects; `hints` tells the queue."""
         places = projects or self.projects
@@ -79,6 +81,7 @@ class Ground:
                         "agent_type": agent,
                         "input": dict(payload),
                         "requested_by": self.user,
+                        "not_before": not_before,
                     }
                     await client.enqueue_many(project, [request] * some)
 
@@ -139,6 +142,12 @@ class Ground:
                 raise WrongError(f"{await self.count(status)} of {number} {status} in {within} s")
             # Counting reads the whole table, on the processors that are measured.
             await asyncio.sleep(0.05 if number < _FEW else 0.25)
+
+    async def until_at_work(self, workers: int) -> None:
+        """Wait until that many workers have started."""
+        started = "SELECT count(*) FROM workers"
+        while await self.oracle.fetchval(started) < workers:  # noqa: ASYNC110 - others decide
+            await asyncio.sleep(0.05)
 
     async def check(self, completed: int) -> None:
         """Check that all was done, once, and that versions are numbered without gaps.

@@ -132,8 +132,11 @@ class Sweep:
         circle_ends = len(seen) < _PROJECTS and len(found) == len(seen)
         began_in_the_middle = self._after != _START
         self._after = _START if circle_ends else max(found, default=self._after)
+        # Hints have taken slots since, and may take more before these claims begin: if not all get
+        # what they ask for, it is the noisiest that gets less.
+        fewest_first = sorted(found.items(), key=lambda item: len(item[1]))
         claims = await asyncio.gather(
-            *(self._claimer.claim(project_id, ids, "sweep") for project_id, ids in found.items())
+            *(self._claimer.claim(project_id, ids, "sweep") for project_id, ids in fewest_first)
         )
         claimed = any(c is not None and c.claimed for answers in claims for c in answers.values())
         return claimed or (circle_ends and began_in_the_middle)
