@@ -15,7 +15,9 @@ _CANONICAL = re.compile(
 
 def parse_id(value: object) -> UUID:
     """Return `value` as a UUID; ValueError unless it is one, canonically written and not nil."""
-    if isinstance(value, UUID):
+    if type(value) is UUID:
+        parsed = value
+    elif isinstance(value, UUID):
         parsed = UUID(int=value.int)  # a driver's subclass becomes the plain type
     elif isinstance(value, str) and _CANONICAL.fullmatch(value):
         parsed = UUID(value)

@@ -74,13 +74,13 @@ def test_what_is_written_in_any_other_way_is_read_the_careful_way(
     change: tuple[bytes, bytes],
 ) -> None:
     """The short way knows one spelling to the letter."""
-    assert read_hint(encode_hint(hint(), 1).replace(*change, 1)) is None
+    assert read_hint(encode_hint(hint(), 1).encode().replace(*change, 1)) is None
 
 
 def test_a_hint_for_nobody_is_none() -> None:
     """Nil ids are refused where everybody's are."""
     nobody = HintToSend(UUID(int=0), uuid4())
-    assert read_hint(encode_hint(nobody, 1)) is None
+    assert read_hint(encode_hint(nobody, 1).encode()) is None
 
 
 async def test_what_is_posted_goes_out_together(memory: ArqRedis) -> None:

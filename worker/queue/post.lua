@@ -3,9 +3,10 @@
 -- The payload comes first: where Redis refuses the second step, no id stands there without one.
 --
 -- KEYS  1 queue
--- ARGV  for each hint: id, due (Unix ms), payload, how long to keep it (ms)
+-- ARGV  1 a line for each hint: id, due (Unix ms), how long to keep it (ms), payload, which has no
+--       spaces; as one argument, since a client spends more on a thousand than on their text
 
-for i = 1, #ARGV, 4 do
-  redis.call('SET', 'arq:job:' .. ARGV[i], ARGV[i + 2], 'PX', ARGV[i + 3])
-  redis.call('ZADD', KEYS[1], 'NX', ARGV[i + 1], ARGV[i])
+for id, due, kept, payload in string.gmatch(ARGV[1], '(%S+) (%S+) (%S+) (%S+)\n') do
+  redis.call('SET', 'arq:job:' .. id, payload, 'PX', kept)
+  redis.call('ZADD', KEYS[1], 'NX', due, id)
 end
