@@ -10,10 +10,11 @@ they get its answer.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from time import monotonic
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -77,14 +78,15 @@ class Claimer:
         while self._under_way:
             await asyncio.wait(set(self._under_way))
 
-    async def claim(
+    def claim(
         self, project_id: UUID, execution_ids: Sequence[UUID], source: Source
-    ) -> Answers:
+    ) -> Coroutine[Any, Any, Answers]:
         """Claim what is due of these, as far as slots are free, and start it.
 
-        `source` is what told of them.
+        `source` is what told of them. Slots are taken before this returns, so that whoever asks
+        next how much room there is gets a true answer; what is returned is to be awaited.
 
-        Returns an answer for every execution that was asked for, None where the project has no
+        It gives an answer for every execution that was asked for, None where the project has no
         such. Those left out were not asked for: they run here already, no slot was free, or
         PostgreSQL did not answer.
         """
@@ -94,9 +96,18 @@ class Claimer:
             for id_, task in asked.items()
             if task is None and not self._executor.holds(project_id, id_)
         ]
+        wanted = free[: self._slots.room(source)]
+        begun = self._begin(project_id, wanted, source) if wanted else None
+        return self._answers(asked, begun)
+
+    async def _answers(
+        self,
+        asked: Mapping[UUID, asyncio.Task[Answers] | None],
+        begun: asyncio.Task[Answers] | None,
+    ) -> Answers:
         answers: Answers = {}
-        if wanted := free[: self._slots.room(source)]:
-            answers |= await asyncio.shield(self._begin(project_id, wanted, source))
+        if begun is not None:
+            answers |= await asyncio.shield(begun)
         for id_, task in asked.items():
             if task is not None:
                 answer = await asyncio.shield(task)

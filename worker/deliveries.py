@@ -9,9 +9,10 @@ import asyncio
 import re
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -27,6 +28,8 @@ from worker.slots import Slots
 
 Place = tuple[UUID, UUID]
 """A project and an execution as a message names them: only together do they mean a row."""
+
+_Claiming = tuple[UUID, list[UUID], Coroutine[Any, Any, Answers]]
 
 # What is printable, and short enough for a key together with what stands before it.
 _PLAIN_ID = re.compile(rb"[\x21-\x7e]{1,251}")
@@ -67,8 +70,19 @@ class Deliveries:
         await self._slots.wait_for_room("hint")
 
     async def handle(self, messages: list[Delivery]) -> None:
-        """Take messages over; each is ended later."""
-        task = asyncio.create_task(self._handle(messages))
+        """Take messages over; each is ended later.
+
+        When this returns, hints have their slots, and `capacity` says what is left.
+        """
+        hints = [(place, m) for m in messages if (place := _hinted(m)) is not None]
+        requests = [m for m in messages if _hinted(m) is None]
+        if hints:
+            self._see_to(self._answered_all(self._claiming(hints)))
+        if requests:
+            self._see_to(self._record(requests))
+
+    def _see_to(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -81,20 +95,24 @@ class Deliveries:
         """Return and forget the messages that wait for these executions to end."""
         return {place: self._open.pop(place) for place in places if place in self._open}
 
-    async def _handle(self, messages: list[Delivery]) -> None:
-        wanted = [(place, m) for m in messages if (place := _hinted(m)) is not None]
-        requests = [m for m in messages if _hinted(m) is None]
-        if requests:
-            rows = await asyncio.gather(*(self._recorded(message) for message in requests))
-            wanted += [(row, m) for row, m in zip(rows, requests, strict=True) if row is not None]
+    async def _record(self, requests: list[Delivery]) -> None:
+        places = await asyncio.gather(*(self._recorded(message) for message in requests))
+        recorded = zip(places, requests, strict=True)
+        await self._answered_all(self._claiming([(p, m) for p, m in recorded if p is not None]))
+
+    def _claiming(self, wanted: Sequence[tuple[Place, Delivery]]) -> list[_Claiming]:
         # Registered first: an attempt may have ended before the claim's answer is looked at.
         for place, message in wanted:
             self._open[place].append(message)
         found = by_project(place for place, _ in wanted)
-        answers = await asyncio.gather(
-            *(self._claimer.claim(project_id, ids, "hint") for project_id, ids in found.items())
-        )
-        for (project_id, ids), answer in zip(found.items(), answers, strict=True):
+        return [
+            (project_id, ids, self._claimer.claim(project_id, ids, "hint"))
+            for project_id, ids in found.items()
+        ]
+
+    async def _answered_all(self, claiming: Sequence[_Claiming]) -> None:
+        answers = await asyncio.gather(*(claim for _, _, claim in claiming))
+        for (project_id, ids, _), answer in zip(claiming, answers, strict=True):
             await self._answered(project_id, ids, answer)
 
     async def _recorded(self, message: Delivery) -> Place | None:

@@ -117,26 +117,24 @@ class Sweep:
                 )
 
     async def _claim(self) -> bool:
-        room = self._slots.room("sweep")
-        if room == 0:
+        if self._slots.room("sweep") == 0:
             return False
         due = await self._dispatch.find_due(
             self._agent_types, after=self._after, projects=_PROJECTS, per_project=_PER_PROJECT
         )
         places = [(row.project_id, row.execution_id) for row in due]
         wanted = [place for place in places if not self._claimer.holds(*place)]
-        # What is found comes in turns, one of each project: so are the free slots handed out.
-        found = by_project(wanted[:room])
+        # What is found comes in turns, one of each project: so are the slots handed out that hints
+        # have left meanwhile. With more asked for than there are, the first project of the circle
+        # would take them all, be it the noisiest.
+        found = by_project(wanted[: self._slots.room("sweep")])
         seen = {project_id for project_id, _ in wanted}
         # The circle goes on behind the last project served, and begins anew at its end.
         circle_ends = len(seen) < _PROJECTS and len(found) == len(seen)
         began_in_the_middle = self._after != _START
         self._after = _START if circle_ends else max(found, default=self._after)
-        # Hints have taken slots since, and may take more before these claims begin: if not all get
-        # what they ask for, it is the noisiest that gets less.
-        fewest_first = sorted(found.items(), key=lambda item: len(item[1]))
         claims = await asyncio.gather(
-            *(self._claimer.claim(project_id, ids, "sweep") for project_id, ids in fewest_first)
+            *(self._claimer.claim(project_id, ids, "sweep") for project_id, ids in found.items())
         )
         claimed = any(c is not None and c.claimed for answers in claims for c in answers.values())
         return claimed or (circle_ends and began_in_the_middle)
