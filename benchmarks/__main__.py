@@ -98,7 +98,7 @@ def page(figures: Figures, runs: int) -> str:
         "`make bench`.\n\n## Held against the targets\n\n"
         + markdown(("what", "measured", "found", "asked for", "met"), figures.judged(TARGETS))
         + "\n## Measured\n\nThe last column is microseconds of processor time for each execution: "
-        "PostgreSQL / Redis / worker.\n\n"
+        "PostgreSQL / Redis / worker, or caller.\n\n"
         + markdown(("what", "who", "median", "from ... to", "note"), figures.measured())
     )
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Awaitable, Callable
 from time import perf_counter
 from typing import Any
@@ -13,6 +14,7 @@ from arq import create_pool
 from benchmarks.baseline import natural
 from benchmarks.baseline.loop import leave
 from benchmarks.figures import Figure
+from benchmarks.meters import cpu
 from benchmarks.sizes import Size
 from benchmarks.stage import Ground, Stage, WrongError
 from benchmarks.work import INPUT
@@ -55,13 +57,13 @@ async def _many(stage: Stage, size: Size, what: str, callers: int) -> Figure:
         await asyncio.gather(
             *(client.enqueue_many(project, [request]) for project in ground.projects)
         )
-        began = perf_counter()
+        before, began = cpu(stage, [os.getpid()]), perf_counter()
         await asyncio.gather(*(call_on(project) for project in ground.projects))
-        seconds = perf_counter() - began
+        seconds, used = perf_counter() - began, cpu(stage, [os.getpid()]) - before
         made = await ground.count("pending") - callers
         if made < size.many:
             raise WrongError(f"not {size.many} enqueued")
-        return Figure(what, "copydesk", made / seconds, "executions/s")
+        return Figure(what, "copydesk", made / seconds, "executions/s", used.each(made))
 
 
 async def _rate(number: int, once: Callable[[int], Awaitable[Any]]) -> float:
