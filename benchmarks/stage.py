@@ -146,8 +146,9 @@ class Ground:
     async def until_at_work(self, workers: int) -> None:
         """Wait until that many workers have started."""
         started = "SELECT count(*) FROM workers"
-        while await self.oracle.fetchval(started) < workers:  # noqa: ASYNC110 - others decide
-            await asyncio.sleep(0.05)
+        async with asyncio.timeout(_READY_WITHIN):
+            while await self.oracle.fetchval(started) < workers:  # noqa: ASYNC110 - others decide
+                await asyncio.sleep(0.05)
 
     async def check(self, completed: int) -> None:
         """Check that all was done, once, and that versions are numbered without gaps.

@@ -78,11 +78,11 @@ class Notes:
 
     def watch_worker(self) -> None:
         """Note the steps of a worker."""
-        changed = WakeUps._heard  # noqa: SLF001 - nothing public tells of it
+        heard = WakeUps._heard  # noqa: SLF001 - nothing public tells of it
 
         def woken(*arguments: Any) -> None:  # noqa: ANN401 - the method's own
             self.note(_STEPS[2])
-            changed(*arguments)
+            heard(*arguments)
 
         WakeUps._heard = woken  # type: ignore[method-assign,assignment]  # noqa: SLF001
         self.watch(QueueMoves, "claim", after=_STEPS[3])
